@@ -1,0 +1,149 @@
+import { existsSync } from 'node:fs';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { CertificateAuthority, LOOPBACK_NAMES } from './certificates.ts';
+import { createTable, DynamoDbServer } from './dynamodb.ts';
+import { answerFromFleet } from './fleet.ts';
+import type { Handler } from './http-api.ts';
+import { OatServer } from './oat-server.ts';
+import { createSecret, SecretsManagerServer } from './secrets-manager.ts';
+
+/** What the function needs around it, by the names of `--without`. */
+export const PARTS = ['dynamodb', 'secrets-manager', 'oat'] as const;
+export type Part = (typeof PARTS)[number];
+
+type Env = Record<string, string | undefined>;
+
+/** Nothing listens here: where a part is left out, the function must live with that. */
+const NOWHERE = 'http://127.0.0.1:9';
+const DYNAMODB = 'AWS_ENDPOINT_URL_DYNAMODB';
+const SECRETS_MANAGER = 'AWS_ENDPOINT_URL_SECRETS_MANAGER';
+
+export interface LocalEnvironment {
+  /** The variables of the function. */
+  readonly env: Readonly<Record<string, string>>;
+  /** A line for each part: what it is, and where. */
+  readonly parts: readonly string[];
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Brings up what the function needs, but for the parts that a variable replaces with a real one, and those left out.
+ * @param given the environment to take variables from: `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`,
+ *   `ATTESTATION_*` and what the AWS SDK reads
+ */
+export async function startEnvironment(given: Env, without: ReadonlySet<Part>): Promise<LocalEnvironment> {
+  const starting = new Starting(given, without);
+  const authority = await CertificateAuthority.create('trusted-filter local authority');
+  const client = await authority.client({ commonName: 'trusted-filter' });
+  try {
+    await starting.dynamodb();
+    await starting.secretsManager(JSON.stringify({ ...client, ca: authority.cert }));
+    await starting.oat(authority);
+  } catch (error) {
+    await starting.close();
+    throw error;
+  }
+  return starting;
+}
+
+class Starting implements LocalEnvironment {
+  readonly env: Record<string, string> = {};
+  readonly parts: string[] = [];
+  readonly #given: Env;
+  readonly #without: ReadonlySet<Part>;
+  readonly #closers: (() => Promise<void>)[] = [];
+
+  constructor(given: Env, without: ReadonlySet<Part>) {
+    this.#given = given;
+    this.#without = without;
+    this.env['AWS_REGION'] = given['AWS_REGION'] || 'us-east-1';
+    this.env['ATTESTATION_TABLE'] = 'trusted-filter';
+    this.env['ATTESTATION_SECRET_ID'] = 'trusted-filter/client-certificate';
+    for (const [name, value] of Object.entries(given)) {
+      if (name.startsWith('ATTESTATION_') && value) this.env[name] = value;
+    }
+    // Endpoints on this machine ask for no rights; real ones get the caller's own.
+    if ([given[DYNAMODB], given[SECRETS_MANAGER]].every((url) => !url || isLoopback(url))) {
+      this.env['AWS_ACCESS_KEY_ID'] = 'local';
+      this.env['AWS_SECRET_ACCESS_KEY'] = 'local';
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#closers.map((close) => close()));
+  }
+
+  async dynamodb(): Promise<void> {
+    const given = this.#given[DYNAMODB];
+    const endpoint = given || (await this.#start('dynamodb', () => DynamoDbServer.start()))?.endpoint;
+    this.#say('DynamoDB', given, endpoint, 'dynalite, in memory');
+    this.env[DYNAMODB] = endpoint ?? NOWHERE;
+    if (endpoint === undefined || !isLoopback(endpoint)) return;
+    const client = new DynamoDBClient({ endpoint, ...this.#credentials() });
+    await createTable(client, this.env['ATTESTATION_TABLE'] ?? '');
+    client.destroy();
+  }
+
+  async secretsManager(secret: string): Promise<void> {
+    const given = this.#given[SECRETS_MANAGER];
+    const name = this.env['ATTESTATION_SECRET_ID'] ?? '';
+    const secrets = new Map([[name, secret]]);
+    const start = (): Promise<SecretsManagerServer> => SecretsManagerServer.start(secrets);
+    const endpoint = given || (await this.#start('secrets-manager', start))?.endpoint;
+    this.#say('Secrets Manager', given, endpoint, 'serves a client certificate made just now');
+    this.env[SECRETS_MANAGER] = endpoint ?? NOWHERE;
+    if (!given || !isLoopback(given)) return;
+    const client = new SecretsManagerClient({ endpoint: given, ...this.#credentials() });
+    await createSecret(client, name, secret);
+    client.destroy();
+  }
+
+  async oat(authority: CertificateAuthority): Promise<void> {
+    const given = this.env['ATTESTATION_SERVER'];
+    const pair = await authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
+    const start = (): Promise<OatServer> => OatServer.start({ ...pair, ca: authority.cert, answer: answerFromFleet });
+    const port = given ? undefined : (await this.#start('oat', start))?.port;
+    this.#say(
+      'Attestation',
+      given,
+      port === undefined ? undefined : `https://localhost:${port}`,
+      'OAT, demands the client certificate',
+    );
+    if (given) return;
+    this.env['ATTESTATION_SERVER'] = 'localhost';
+    this.env['ATTESTATION_PORT'] = String(port ?? 9);
+  }
+
+  async #start<T extends { close: () => Promise<void> }>(part: Part, start: () => Promise<T>): Promise<T | undefined> {
+    if (this.#without.has(part)) return undefined;
+    const started = await start();
+    this.#closers.push(() => started.close());
+    return started;
+  }
+
+  #say(name: string, given: string | undefined, endpoint: string | undefined, what: string): void {
+    const where = given ? `${given} (given)` : endpoint === undefined ? 'left out' : `${endpoint} (${what})`;
+    this.parts.push(`${name.padEnd(16)} ${where}`);
+  }
+
+  #credentials() {
+    return { region: this.env['AWS_REGION'] ?? '', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } };
+  }
+}
+
+function isLoopback(url: string): boolean {
+  return ['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname);
+}
+
+/**
+ * Loads the bundled function, as Lambda would, with these variables set.
+ * @throws {Error} where it was not built
+ */
+export async function loadFunction(env: Readonly<Record<string, string>>): Promise<Handler> {
+  Object.assign(process.env, env);
+  const bundle = new URL('../../dist/filter/index.mjs', import.meta.url);
+  if (!existsSync(bundle)) throw new Error('There is no dist/filter: run npm run build first.');
+  const { handler } = (await import(bundle.href)) as { handler: Handler };
+  return handler;
+}

@@ -1,0 +1,26 @@
+/** Sends one fixture to the bundled function, everything it needs brought up beside it: `npm run invoke`. */
+import { loadFunction, startEnvironment } from './environment.ts';
+import { readFixture } from './fixtures.ts';
+import { newContext } from './http-api.ts';
+
+const USAGE = 'Usage: npm run invoke -- test/events/NAME.json';
+
+const [path, ...rest] = process.argv.slice(2);
+if (path === '--help') {
+  console.log(`${USAGE}\n\nSends one event to the bundled function and prints the answer. Variables as for npm start.`);
+} else if (path === undefined || rest.length > 0) {
+  console.error(USAGE);
+  process.exitCode = 2;
+} else {
+  const environment = await startEnvironment(process.env, new Set());
+  try {
+    const handler = await loadFunction(environment.env);
+    const { statusCode, headers, body } = await handler(readFixture(path).event, newContext());
+    console.log(JSON.stringify({ statusCode, headers, body: JSON.parse(body ?? 'null') as unknown }, null, 2));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  } finally {
+    await environment.close();
+  }
+}

@@ -1,0 +1,99 @@
+/** The whole service on one machine: `npm start`. */
+import { parseArgs } from 'node:util';
+import { ROUTE_KEYS } from '../../lambda/routes.ts';
+import { type Answered, hostsOf, renderAnswers } from './answer-table.ts';
+import { loadFunction, PARTS, type Part, startEnvironment } from './environment.ts';
+import { readFixtures } from './fixtures.ts';
+import { HttpApi, newContext } from './http-api.ts';
+import { readEntries } from './table-view.ts';
+
+const HELP = `Runs the service on this machine: the bundled function behind an HTTP front on 127.0.0.1, with DynamoDB, Secrets
+Manager and an attestation server (OAT) beside it. Sends the fixtures of test/events/ through once, prints what
+was answered, and serves until Ctrl-C.
+
+  npm start -- [options]
+
+  --once             end after the table
+  --port PORT        where to listen (default 3000; 0 for any free port)
+  --without PART     leave a part out: ${PARTS.join(', ')}; may be given more than once
+  --help             this text
+
+A part is not started where its variable names a real one: AWS_ENDPOINT_URL_DYNAMODB,
+AWS_ENDPOINT_URL_SECRETS_MANAGER, ATTESTATION_SERVER. All other ATTESTATION_* variables
+reach the function too.
+`;
+
+interface Options {
+  readonly once: boolean;
+  readonly port: number;
+  readonly without: ReadonlySet<Part>;
+}
+
+/** @throws {Error} naming the option and the rule */
+function parseOptions(args: readonly string[]): Options | 'help' {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      once: { type: 'boolean', default: false },
+      port: { type: 'string', default: '3000' },
+      without: { type: 'string', multiple: true, default: [] },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  const port = /^\d{1,5}$/.test(values.port) ? Number(values.port) : NaN;
+  if (!(port <= 65_535)) throw new Error('--port must be a number, 0 to 65535');
+  const without = new Set<Part>();
+  for (const name of values.without) {
+    const part = PARTS.find((known) => known === name);
+    if (part === undefined) throw new Error(`--without takes one of ${PARTS.join(', ')}`);
+    without.add(part);
+  }
+  return { once: values.once, port, without };
+}
+
+async function main(options: Options): Promise<void> {
+  const environment = await startEnvironment(process.env, options.without);
+  let api: HttpApi | undefined;
+  try {
+    const handler = await loadFunction(environment.env);
+    api = await HttpApi.start(handler, ROUTE_KEYS, options.port);
+    console.log(['', ...environment.parts, `HTTP API         ${api.url}`, ''].join('\n'));
+
+    const answers: Answered[] = [];
+    for (const fixture of readFixtures()) {
+      answers.push({ ...fixture, result: await handler(fixture.event, newContext()) });
+    }
+    const entries = await readEntries(environment.env, answers.flatMap(hostsOf));
+    console.log(`\n${renderAnswers(answers, entries)}`);
+
+    if (options.once) return;
+    console.log(`Ready. Ctrl-C ends it. Ask from another terminal:\n\n${curlLine(api.url)}\n`);
+    await new Promise<void>((resolve) => {
+      process.once('SIGINT', () => resolve());
+      process.once('SIGTERM', () => resolve());
+    });
+    console.log('\nStopping.');
+  } finally {
+    await api?.close();
+    await environment.close();
+  }
+}
+
+function curlLine(url: string): string {
+  const body = {
+    filter_properties: { instance_type: { extra_specs: { 'trust:trusted_host': 'trusted' } } },
+    host_states: [{ nodename: 'compute-9.example.com' }, { nodename: 'untrusted-9.example.com' }],
+  };
+  return `curl -s ${url}/filter -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+}
+
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === 'help') process.stdout.write(HELP);
+  else await main(options);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  console.error('See npm start -- --help.');
+  process.exitCode = 1;
+}

@@ -1,0 +1,3 @@
+/** The table's attributes that DynamoDB itself must know of. */
+export const TABLE_KEY = 'shard';
+export const TTL_ATTRIBUTE = 'expires_at';

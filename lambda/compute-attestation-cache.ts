@@ -1,0 +1,122 @@
+import { type Entry, type Finding, finding, merge } from './entry.ts';
+import { HostResolver, type HostResolverOptions } from './host-resolver.ts';
+import { shardOf } from './shard.ts';
+import { type Cell, ShardActor } from './shard-actor.ts';
+import { type Invocation, Waiter } from './waiter.ts';
+
+/** What the cache says of a host; `pending` where no answer came in time, `unknown` for a name that is not polled. */
+export type HostAttestation = Finding | { readonly level: 'unknown'; readonly reason: 'pending' | 'unknown' };
+
+export interface ComputeAttestationCacheOptions extends Omit<HostResolverOptions, 'memory'> {
+  readonly shardCount: number;
+  /** Names that do not match are unknown without a poll. */
+  readonly hostPattern?: RegExp | undefined;
+}
+
+const PENDING: HostAttestation = { level: 'unknown', reason: 'pending' };
+const NOT_A_HOST: HostAttestation = { level: 'unknown', reason: 'unknown' };
+/** What is kept of the time for an answer to render it. */
+const RENDER_MS = 100;
+
+/**
+ * The attestations of hosts: from memory, then from DynamoDB, then from polls for all that is not valid. All requests of
+ * an environment share one such cache, and with it the reads, claims and polls that are under way.
+ */
+export class ComputeAttestationCache {
+  readonly #options: HostResolverOptions & ComputeAttestationCacheOptions;
+  readonly #memory = new Map<string, Cell>();
+  readonly #shards = new Map<number, ShardActor>();
+  readonly #resolver: HostResolver;
+
+  constructor(options: ComputeAttestationCacheOptions) {
+    this.#options = { ...options, memory: this.#memory };
+    this.#resolver = new HostResolver(this.#options);
+  }
+
+  async getHostAttestation(host: string, invocation: Invocation): Promise<HostAttestation> {
+    const [attestation = PENDING] = await this.getHostAttestations([host], invocation);
+    return attestation;
+  }
+
+  /**
+   * The attestations of many hosts, as they stand when the promise resolves.
+   * @returns one for each host, in their order; never rejects for a fault of DynamoDB or of the service
+   */
+  async getHostAttestations(hosts: readonly string[], invocation: Invocation): Promise<HostAttestation[]> {
+    const { deadline, from } = invocation;
+    const { clock } = this.#options;
+    const waiter = new Waiter(invocation);
+    let { found, missing } = this.#lookUp(hosts, waiter);
+    if (missing.size === 0) {
+      from.memory += hosts.length;
+      return found;
+    }
+    const notInMemory = missing;
+    while (missing.size > 0 && clock.now() < deadline.stopAt) {
+      await this.#resolver.resolve(this.#byShard(missing), waiter);
+      ({ found, missing } = this.#lookUp(hosts, waiter));
+    }
+    if (missing.size > 0) {
+      // Time is over; but what memory has counts only after a look at the table that is not too old.
+      await this.#resolver.look(this.#byShard(missing).keys(), deadline.answerBy - RENDER_MS);
+      ({ found } = this.#lookUp(hosts, waiter));
+    }
+    for (const host of hosts) {
+      if (!notInMemory.has(host)) from.memory++;
+      else if (waiter.polled.has(host)) from.poll++;
+      else if (waiter.decided.has(host)) from.table++;
+    }
+    return found;
+  }
+
+  /** What memory has for each host. Hosts that nothing decides are missing, and pending for now. */
+  #lookUp(hosts: readonly string[], waiter: Waiter): { found: HostAttestation[]; missing: Set<string> } {
+    const { clock, timing } = this.#options;
+    const now = clock.now();
+    const { arrivedAt } = waiter.invocation.deadline;
+    const found: HostAttestation[] = [];
+    const missing = new Set<string>();
+    for (const host of hosts) {
+      const cell = this.#memory.get(host);
+      let attestation: HostAttestation | undefined;
+      if (cell?.shard.serves(now) === true) attestation = finding(cell.entry, now, arrivedAt, timing);
+      attestation ??= this.#lookUpDecided(host, cell, waiter, now);
+      if (attestation === PENDING) missing.add(host);
+      found.push(attestation);
+    }
+    return { found, missing };
+  }
+
+  /** For a host that memory alone does not decide: its name may rule it out, or this request may have decided it. */
+  #lookUpDecided(host: string, cell: Cell | undefined, waiter: Waiter, now: number): HostAttestation {
+    const { hostPattern, timing } = this.#options;
+    if (hostPattern?.test(host) === false) return NOT_A_HOST;
+    const decided: Entry | undefined = waiter.decided.get(host);
+    if (decided === undefined || !this.#shardOf(host).serves(now)) return PENDING;
+    const known = cell === undefined ? decided : merge(decided, cell.entry, now);
+    return finding(known, now, waiter.invocation.deadline.arrivedAt, timing) ?? PENDING;
+  }
+
+  #byShard(hosts: Iterable<string>): Map<ShardActor, string[]> {
+    const byShard = new Map<ShardActor, string[]>();
+    for (const host of hosts) {
+      const shard = this.#shardOf(host);
+      const others = byShard.get(shard);
+      if (others === undefined) byShard.set(shard, [host]);
+      else others.push(host);
+    }
+    return byShard;
+  }
+
+  #shardOf(host: string): ShardActor {
+    const known = this.#memory.get(host);
+    if (known !== undefined) return known.shard;
+    const index = shardOf(host, this.#options.shardCount);
+    let shard = this.#shards.get(index);
+    if (shard === undefined) {
+      shard = new ShardActor(index, this.#options);
+      this.#shards.set(index, shard);
+    }
+    return shard;
+  }
+}

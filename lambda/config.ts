@@ -1,0 +1,181 @@
+import { isIP } from 'node:net';
+import { ConfigurationError } from './errors.ts';
+
+export interface Config {
+  readonly server: string;
+  readonly secretId: string;
+  readonly table: string;
+  readonly port: number;
+  readonly apiUrl: string;
+  readonly authTimeoutSeconds: number;
+  readonly requestCount: number;
+  readonly pollTimeoutSeconds: number;
+  readonly parallelPolls: number;
+  /** Never longer than `authTimeoutSeconds`. */
+  readonly recheckSeconds: number;
+  readonly fleetSize: number;
+  readonly maxHosts: number;
+  readonly hostPattern?: RegExp | undefined;
+}
+
+/** One setting: how it is called where it is set, and what a good value is. */
+export interface Setting<T> {
+  readonly variable: string;
+  /** Its member in the `trust` context of cdk.json; absent where the stack itself knows the value. */
+  readonly context?: string;
+  readonly default?: string;
+  /** What a value must be, as the end of a sentence that begins with the setting's name. */
+  readonly rule: string;
+  /** The typed value; undefined where the text breaks the rule. */
+  readonly parse: (text: string) => T | undefined;
+}
+
+const HOST_NAME = /^(?=.{1,253}$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?$/;
+
+export const SETTINGS = {
+  server: {
+    variable: 'ATTESTATION_SERVER',
+    context: 'server',
+    rule: 'must be the host name or IP address of the attestation service, and nothing else',
+    parse: (text) => (isIP(text) !== 0 || (HOST_NAME.test(text) && !/^[\d.]+$/.test(text)) ? text : undefined),
+  } satisfies Setting<string>,
+  secretId: {
+    variable: 'ATTESTATION_SECRET_ID',
+    context: 'secretName',
+    rule: 'must be the name (or, in the variable, the ARN) of the secret with the client certificate',
+    parse: (text) => (/^[\w/+=.@:-]{1,2048}$/.test(text) ? text : undefined),
+  } satisfies Setting<string>,
+  table: {
+    variable: 'ATTESTATION_TABLE',
+    rule: 'must be the name of the DynamoDB table',
+    parse: (text) => (/^[\w.:/-]{3,1024}$/.test(text) ? text : undefined),
+  } satisfies Setting<string>,
+  port: {
+    variable: 'ATTESTATION_PORT',
+    context: 'port',
+    default: '8443',
+    rule: 'must be a port, 1 to 65535',
+    parse: integer(1, 65_535),
+  } satisfies Setting<number>,
+  apiUrl: {
+    variable: 'ATTESTATION_API_URL',
+    context: 'apiUrl',
+    default: '/OpenAttestationWebServices/V1.0',
+    rule: 'must be a path that starts with one "/" and has no "?", "#" or ".." in it',
+    parse: (text) =>
+      /^\/(?!\/)[!-~]*$/.test(text) && !/[?#\\]|\.\./.test(text) ? text.replace(/\/+$/, '') : undefined,
+  } satisfies Setting<string>,
+  authTimeoutSeconds: {
+    variable: 'ATTESTATION_AUTH_TIMEOUT',
+    context: 'authTimeout',
+    default: '60',
+    rule: 'must be a number of seconds, 0 or more',
+    parse: seconds(0),
+  } satisfies Setting<number>,
+  requestCount: {
+    variable: 'ATTESTATION_REQUEST_COUNT',
+    context: 'requestCount',
+    default: '100',
+    rule: 'must be a whole number, 1 to 10000',
+    parse: integer(1, 10_000),
+  } satisfies Setting<number>,
+  pollTimeoutSeconds: {
+    variable: 'ATTESTATION_POLL_TIMEOUT',
+    context: 'pollTimeout',
+    default: '20',
+    rule: 'must be a number of seconds, more than 0',
+    parse: seconds(Number.MIN_VALUE),
+  } satisfies Setting<number>,
+  parallelPolls: {
+    variable: 'ATTESTATION_PARALLEL_POLLS',
+    context: 'parallelPolls',
+    default: '10',
+    rule: 'must be a whole number, 1 to 1000',
+    parse: integer(1, 1_000),
+  } satisfies Setting<number>,
+  recheckSeconds: {
+    variable: 'ATTESTATION_RECHECK',
+    context: 'recheck',
+    default: '5',
+    rule: 'must be a number of seconds, 0 or more',
+    parse: seconds(0),
+  } satisfies Setting<number>,
+  fleetSize: {
+    variable: 'ATTESTATION_FLEET_SIZE',
+    context: 'fleetSize',
+    default: '1000',
+    rule: 'must be a whole number, 1 to 10000000',
+    parse: integer(1, 10_000_000),
+  } satisfies Setting<number>,
+  maxHosts: {
+    variable: 'ATTESTATION_MAX_HOSTS',
+    context: 'maxHosts',
+    default: '70000',
+    rule: 'must be a whole number, 1 to 1000000',
+    parse: integer(1, 1_000_000),
+  } satisfies Setting<number>,
+  hostPattern: {
+    variable: 'ATTESTATION_HOST_PATTERN',
+    context: 'hostPattern',
+    rule: 'must be a regular expression as JavaScript writes it, without slashes',
+    parse: (text) => {
+      try {
+        return new RegExp(text, 'u');
+      } catch {
+        return undefined;
+      }
+    },
+  } satisfies Setting<RegExp>,
+};
+
+/**
+ * Reads the function's configuration from its environment (an empty variable counts as unset).
+ * @throws {ConfigurationError} with every fault at once, by the name of its variable
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const faults: string[] = [];
+  function read<T>(setting: Setting<T>): T | undefined {
+    const text = env[setting.variable] || setting.default;
+    const value = text === undefined ? undefined : setting.parse(text);
+    if (value === undefined && text !== undefined) faults.push(`${setting.variable} ${setting.rule}`);
+    return value;
+  }
+  function need<T>(setting: Setting<T>): T {
+    if (!env[setting.variable] && setting.default === undefined) {
+      faults.push(`${setting.variable} is not set: it ${setting.rule}`);
+    }
+    return read(setting) as T;
+  }
+  const config = {
+    server: need(SETTINGS.server),
+    secretId: need(SETTINGS.secretId),
+    table: need(SETTINGS.table),
+    port: need(SETTINGS.port),
+    apiUrl: need(SETTINGS.apiUrl),
+    authTimeoutSeconds: need(SETTINGS.authTimeoutSeconds),
+    requestCount: need(SETTINGS.requestCount),
+    pollTimeoutSeconds: need(SETTINGS.pollTimeoutSeconds),
+    parallelPolls: need(SETTINGS.parallelPolls),
+    recheckSeconds: Math.min(need(SETTINGS.recheckSeconds), need(SETTINGS.authTimeoutSeconds)),
+    fleetSize: need(SETTINGS.fleetSize),
+    maxHosts: need(SETTINGS.maxHosts),
+    hostPattern: read(SETTINGS.hostPattern),
+  };
+  if (faults.length > 0) throw new ConfigurationError([...new Set(faults)]);
+  return config;
+}
+
+function integer(least: number, most: number): (text: string) => number | undefined {
+  return (text) => {
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+    return value >= least && value <= most ? value : undefined;
+  };
+}
+
+/** At most a hundred days, so that every sum of times stays a sensible date. */
+function seconds(least: number): (text: string) => number | undefined {
+  return (text) => {
+    const value = /^\d{1,9}(\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
+    return value >= least && value <= 8_640_000 ? value : undefined;
+  };
+}

@@ -1,0 +1,60 @@
+/** What an environment counts beside its requests, for metrics and the log: a closed list, so that names stay constant. */
+export type CountName =
+  | 'Polls'
+  | 'PollsFailed'
+  | 'PollsWithoutClaim'
+  | 'UnaskedAnswers'
+  | 'FutureVtimes'
+  | 'LateVtimes'
+  | 'TableFaults'
+  | 'TableConflicts'
+  | 'DamagedShards'
+  | 'InternalFaults';
+
+/** Faults of one kind since the last request: how many, and the cause of the first. */
+export interface Fault {
+  readonly fault: CountName;
+  readonly cause: string;
+}
+
+const LONGEST_CAUSE = 300;
+
+export class Counts {
+  #values = new Map<CountName, number>();
+  #faults = new Map<string, Fault>();
+
+  add(name: CountName, by = 1): void {
+    if (by !== 0) this.#values.set(name, (this.#values.get(name) ?? 0) + by);
+  }
+
+  /** Counts a fault, and keeps its cause for the log: the first of each wording. */
+  fault(name: CountName, error: unknown): void {
+    this.add(name);
+    const cause = causeOf(error);
+    const key = `${name} ${cause}`;
+    if (this.#faults.size < 10 && !this.#faults.has(key)) this.#faults.set(key, { fault: name, cause });
+  }
+
+  /** What was counted since the last call. */
+  take(): { readonly values: ReadonlyMap<CountName, number>; readonly faults: readonly Fault[] } {
+    const taken = { values: this.#values, faults: [...this.#faults.values()] };
+    this.#values = new Map();
+    this.#faults = new Map();
+    return taken;
+  }
+}
+
+/** An error and its causes in one line: names, codes and messages, no stacks. */
+export function causeOf(error: unknown): string {
+  const parts: string[] = [];
+  for (let next: unknown = error; next !== undefined && next !== null && parts.length < 5;) {
+    if (!(next instanceof Error)) {
+      parts.push(typeof next === 'string' ? next : typeof next);
+      break;
+    }
+    const code = 'code' in next && typeof next.code === 'string' ? ` ${next.code}` : '';
+    parts.push(`${next.name}${code}: ${next.message}`);
+    next = next instanceof AggregateError && next.cause === undefined ? next.errors[0] : next.cause;
+  }
+  return parts.join(' < ').slice(0, LONGEST_CAUSE);
+}

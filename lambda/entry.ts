@@ -1,0 +1,232 @@
+/**
+ * What is known of one host, and what it means at a given time. Pure functions of data and time: this is the only file
+ * that compares the times of attestations, tries, claims and purges. All times are epoch milliseconds.
+ */
+
+export type TrustLevel = 'trusted' | 'untrusted' | 'unknown';
+export type RequiredTrust = 'trusted' | 'untrusted';
+
+/** Why a level is what it is. The order is part of the table's format: append only. */
+export const REASONS = [
+  'trusted',
+  'untrusted',
+  'unknown',
+  'timeout',
+  'pending',
+  'not-in-reply',
+  'bad-reply',
+  'bad-vtime',
+  'unreachable',
+  'refused',
+] as const;
+export type Reason = (typeof REASONS)[number];
+
+/** The level that a reason stands for: everything that is not clearly one of the two is unknown. */
+export function levelOf(reason: Reason): TrustLevel {
+  return reason === 'trusted' || reason === 'untrusted' ? reason : 'unknown';
+}
+
+/** What the attestation service said of a host. */
+export interface Answer {
+  readonly level: TrustLevel;
+  readonly reason: Reason;
+  /** When the service validated the host; absent where it said no usable time. */
+  readonly vtime?: number;
+}
+
+export interface Attestation extends Answer {
+  readonly sentAt: number;
+  readonly receivedAt: number;
+  readonly validUntil: number;
+}
+
+/** A poll that brought no attestation of a host. */
+export interface Try {
+  readonly level: 'unknown';
+  readonly reason: Reason;
+  readonly sentAt: number;
+  readonly endedAt: number;
+  readonly pauseMs: number;
+}
+
+/** The mark of an environment (`owner`) that it is polling the host now. */
+export interface Claim {
+  readonly owner: string;
+  readonly until: number;
+}
+
+export interface Entry {
+  readonly attestation?: Attestation | undefined;
+  readonly lastTry?: Try | undefined;
+  readonly claim?: Claim | undefined;
+  /** When an operator purged the host; results of polls sent before it are dropped. */
+  readonly purgedAt?: number | undefined;
+  /** Whether the host was ever attested `trusted` or `untrusted`: such entries are the last to give way. */
+  readonly definite: boolean;
+  /** The hour (epoch hours) in which the host was last asked about, best effort. */
+  readonly asked: number;
+}
+
+/** The spans by which an entry is judged, in milliseconds. */
+export interface Timing {
+  readonly validityMs: number;
+  /** Never longer than the validity. */
+  readonly recheckMs: number;
+}
+
+export const NO_ENTRY: Entry = { definite: false, asked: 0 };
+
+/** How far the clocks of two environments may differ; a time further ahead than this was written by a wrong clock. */
+export const CLOCK_DIFFERENCE_MS = 2_000;
+/** A claim never holds longer than this, so that a dead claimer stops nobody for long. */
+export const LONGEST_CLAIM_MS = 30_000;
+const HOUR_MS = 3_600_000;
+const ASKED_FOR_HOURS = 24;
+
+/** What the cache has to say of a host: the attestation or the failed try that decides now. */
+export type Finding = Attestation | Try;
+
+/** Makes an attestation of an answer: valid from the service's time or ours, whichever is earlier. */
+export function toAttestation(answer: Answer, sentAt: number, receivedAt: number, timing: Timing): Attestation {
+  const from = answer.vtime === undefined ? receivedAt : Math.min(answer.vtime, receivedAt);
+  return { ...answer, sentAt, receivedAt, validUntil: from + timing.validityMs };
+}
+
+/** Whether the attestation is valid by its own time, whoever asks. */
+export function isValid(attestation: Attestation, now: number): boolean {
+  return now < attestation.validUntil && isFromNow(attestation.receivedAt, now);
+}
+
+/**
+ * Whether an attestation may decide a request that arrived at `arrivedAt`: it is valid now, or its poll was answered
+ * after the request arrived or at most `recheck` before it.
+ */
+export function isUsable(attestation: Attestation, now: number, arrivedAt: number, timing: Timing): boolean {
+  return isValid(attestation, now) || isJustReceived(attestation, now, arrivedAt, timing);
+}
+
+function isJustReceived(attestation: Attestation, now: number, arrivedAt: number, timing: Timing): boolean {
+  return attestation.receivedAt >= arrivedAt - timing.recheckMs && isFromNow(attestation.receivedAt, now);
+}
+
+/** Until when a usable attestation may be passed on: the end of its validity, or of the pause after its receipt. */
+export function usableUntil(attestation: Attestation, now: number, timing: Timing): number {
+  return isValid(attestation, now) ? attestation.validUntil : attestation.receivedAt + timing.recheckMs;
+}
+
+/** Whether a failed try still decides: it ended after the request arrived, or its pause is not over. */
+export function isPaused(lastTry: Try, now: number, arrivedAt: number): boolean {
+  return (lastTry.endedAt >= arrivedAt || now < lastTry.endedAt + lastTry.pauseMs) && isFromNow(lastTry.endedAt, now);
+}
+
+/** What decides the host for a request that arrived at `arrivedAt`; undefined if only a poll can. */
+export function finding(entry: Entry, now: number, arrivedAt: number, timing: Timing): Finding | undefined {
+  const { attestation, lastTry } = entry;
+  if (attestation !== undefined && isUsable(attestation, now, arrivedAt, timing)) return attestation;
+  if (lastTry !== undefined && isPaused(lastTry, now, arrivedAt)) return lastTry;
+  return undefined;
+}
+
+export function isClaimed(claim: Claim | undefined, now: number): claim is Claim {
+  // A claim that ends later than any claim may was written by a wrong clock: nobody waits for that.
+  return claim !== undefined && now < claim.until && claim.until <= now + LONGEST_CLAIM_MS + CLOCK_DIFFERENCE_MS;
+}
+
+/** A claim for a poll that may take `limitMs`, with room for clocks that differ. */
+export function newClaim(owner: string, now: number, limitMs: number): Claim {
+  return { owner, until: now + Math.min(limitMs + CLOCK_DIFFERENCE_MS, LONGEST_CLAIM_MS) };
+}
+
+/** How long a poll on a claim that ends then may still take when it is sent now, in milliseconds. */
+export function pollLimit(claimedUntil: number, now: number): number {
+  return claimedUntil - CLOCK_DIFFERENCE_MS - now;
+}
+
+/** Whether somebody with a right clock can have written this time. */
+function isFromNow(time: number, now: number): boolean {
+  return time <= now + CLOCK_DIFFERENCE_MS;
+}
+
+/** The pause after a failed try: `recheck`, doubling up to the validity where the fault may be the host's or everybody's. */
+export function nextPause(previous: Try | undefined, doubles: boolean, timing: Timing): number {
+  if (!doubles || previous === undefined) return timing.recheckMs;
+  return Math.max(timing.recheckMs, Math.min(previous.pauseMs * 2, timing.validityMs));
+}
+
+/** The entry with an attestation added: an older poll's result never replaces a newer one's, nor undoes a purge. */
+export function withAttestation(entry: Entry, attestation: Attestation, now: number): Entry {
+  if (isPurged(entry, attestation.sentAt)) return entry;
+  const current = entry.attestation;
+  if (current !== undefined && isFromNow(current.sentAt, now) && !isNewer(attestation, current)) return entry;
+  return {
+    ...entry,
+    attestation,
+    lastTry: entry.lastTry !== undefined && entry.lastTry.sentAt > attestation.sentAt ? entry.lastTry : undefined,
+    definite: entry.definite || attestation.level !== 'unknown',
+  };
+}
+
+/** The entry with a failed try added, which never replaces an attestation. */
+export function withTry(entry: Entry, failed: Try, now: number): Entry {
+  if (isPurged(entry, failed.sentAt)) return entry;
+  const current = entry.lastTry;
+  if (current !== undefined && isFromNow(current.sentAt, now) && failed.sentAt <= current.sentAt) return entry;
+  const attested = entry.attestation?.sentAt;
+  if (attested !== undefined && isFromNow(attested, now) && failed.sentAt <= attested) return entry;
+  return { ...entry, lastTry: failed };
+}
+
+/** The entry after an operator's purge: nothing that was polled before it remains; a claim stays. */
+export function purged(entry: Entry, at: number): Entry {
+  const purgedAt = Math.max(entry.purgedAt ?? at, at);
+  const marked = { ...entry, purgedAt };
+  return {
+    ...marked,
+    attestation:
+      entry.attestation !== undefined && !isPurged(marked, entry.attestation.sentAt) ? entry.attestation : undefined,
+    lastTry: entry.lastTry !== undefined && !isPurged(marked, entry.lastTry.sentAt) ? entry.lastTry : undefined,
+  };
+}
+
+/** What two views of a host say together. The claim is the second's, which must be the one read last. */
+export function merge(known: Entry, read: Entry, now: number): Entry {
+  let entry: Entry = read;
+  if (known.purgedAt !== undefined) entry = purged(entry, known.purgedAt);
+  if (known.attestation !== undefined) entry = withAttestation(entry, known.attestation, now);
+  if (known.lastTry !== undefined) entry = withTry(entry, known.lastTry, now);
+  const definite = entry.definite || known.definite;
+  const asked = Math.max(entry.asked, known.asked);
+  return definite === entry.definite && asked === entry.asked ? entry : { ...entry, definite, asked };
+}
+
+function isPurged(entry: Entry, sentAt: number): boolean {
+  return entry.purgedAt !== undefined && sentAt <= entry.purgedAt;
+}
+
+/** Of two attestations, whether the first is from a poll sent later; for the same moment the one that passes less. */
+function isNewer(a: Attestation, b: Attestation): boolean {
+  if (a.sentAt !== b.sentAt) return a.sentAt > b.sentAt;
+  if (a.level !== b.level) return a.level === 'unknown' || (a.level === 'untrusted' && b.level === 'trusted');
+  return a.validUntil < b.validUntil;
+}
+
+export function hourOf(now: number): number {
+  return Math.floor(now / HOUR_MS);
+}
+
+/**
+ * Whether the entry is kept at a write: while it says anything, and after that, for a host that was ever trusted or
+ * untrusted, for a day after somebody asked.
+ */
+export function isKept(entry: Entry, now: number, timing: Timing): boolean {
+  if (isClaimed(entry.claim, now)) return true;
+  if (finding(entry, now, now, timing) !== undefined) return true;
+  // A purge mark outlives every poll that was sent before it, and every memory that has not looked since.
+  if (entry.purgedAt !== undefined && now < entry.purgedAt + timing.validityMs + LONGEST_CLAIM_MS * 2) return true;
+  return entry.definite && hourOf(now) - entry.asked <= ASKED_FOR_HOURS;
+}
+
+/** When nothing in a shard can matter any more, so that DynamoDB may delete it: epoch seconds. */
+export function expiresAt(now: number, timing: Timing): number {
+  return Math.ceil((now + timing.validityMs + (ASKED_FOR_HOURS + 1) * HOUR_MS) / 1000);
+}

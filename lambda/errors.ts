@@ -1,0 +1,92 @@
+import type { Reason } from './entry.ts';
+
+/** Base of the errors that the handler turns into answers; `code` is stable, messages are for people. */
+export abstract class TrustedFilterError extends Error {
+  abstract readonly code: string;
+  abstract readonly status: number;
+  /** Further response headers that the status calls for. */
+  readonly headers: Readonly<Record<string, string>> = {};
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'TrustedFilterError';
+  }
+}
+
+/** The request is not of the protocol's shape; the message names the member and the rule. */
+export class InvalidRequestError extends TrustedFilterError {
+  readonly code = 'invalid-request';
+  readonly status = 400;
+}
+
+export class TooManyHostsError extends TrustedFilterError {
+  readonly code = 'too-many-hosts';
+  readonly status = 413;
+}
+
+export class UnknownRouteError extends TrustedFilterError {
+  readonly code = 'unknown-route';
+  readonly status = 404;
+}
+
+export class MethodNotAllowedError extends TrustedFilterError {
+  readonly code = 'method-not-allowed';
+  readonly status = 405;
+  override readonly headers: Readonly<Record<string, string>>;
+
+  constructor(message: string, allow: string) {
+    super(message);
+    this.headers = { allow };
+  }
+}
+
+/** Every fault of the configuration at once, each by the name of its setting; values are not repeated. */
+export class ConfigurationError extends TrustedFilterError {
+  readonly code = 'configuration';
+  readonly status = 500;
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(`The configuration has faults: ${faults.join('; ')}.`);
+    this.faults = faults;
+  }
+}
+
+/** What a caller learns of a fault of our own; the cause is for the log. */
+export class InternalError extends TrustedFilterError {
+  readonly code = 'internal-error';
+  readonly status = 500;
+
+  constructor(cause: unknown) {
+    super('The request failed for a reason that is not its own; the log has the cause under this request id.', {
+      cause,
+    });
+  }
+}
+
+/** A poll that brought no attestation of any host, for one reason. */
+export class PollError extends Error {
+  readonly reason: Reason;
+
+  constructor(reason: Reason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'PollError';
+    this.reason = reason;
+  }
+}
+
+/** The client certificate could not be loaded; the message says why and shows nothing of the secret. */
+export class ClientCertificateError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ClientCertificateError';
+  }
+}
+
+/** DynamoDB did not do what was asked within the time there was. */
+export class TableError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'TableError';
+  }
+}

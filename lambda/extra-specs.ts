@@ -1,0 +1,41 @@
+import type { RequiredTrust } from './entry.ts';
+import { InvalidRequestError } from './errors.ts';
+import { quote } from './quote.ts';
+
+/** The key that Nova's code read, and the one that its documentation named. */
+const KEYS = new Set(['trust:trusted_host', 'trust']);
+
+/**
+ * The trust that a flavor's extra specs require.
+ * @param where what the caller called the extra specs, for the error
+ * @returns undefined where they ask for nothing
+ * @throws {InvalidRequestError} for what looks like a requirement and is none: it would silently do nothing
+ */
+export function requiredTrust(extraSpecs: unknown, where: string): RequiredTrust | undefined {
+  if (extraSpecs === undefined || extraSpecs === null) return undefined;
+  if (typeof extraSpecs !== 'object' || Array.isArray(extraSpecs)) {
+    throw new InvalidRequestError(`"${where}" must be an object or null.`);
+  }
+  let required: RequiredTrust | undefined;
+  for (const [key, value] of Object.entries(extraSpecs) as [string, unknown][]) {
+    const plain = key.trim().toLowerCase();
+    if (!KEYS.has(key)) {
+      if (!plain.startsWith('trust')) continue;
+      throw new InvalidRequestError(
+        `"${where}" has the key ${quote(key)}, which asks for nothing: the keys are "trust:trusted_host" and "trust".`,
+      );
+    }
+    if (value !== 'trusted' && value !== 'untrusted') {
+      throw new InvalidRequestError(
+        `"${where}" asks for ${quote(value)} with ${quote(key)}: only "trusted" and "untrusted" can be asked for.`,
+      );
+    }
+    if (required !== undefined && required !== value) {
+      throw new InvalidRequestError(
+        `"${where}" asks for "${required}" with one of "trust:trusted_host" and "trust" and for "${value}" with the other.`,
+      );
+    }
+    required = value;
+  }
+  return required;
+}

@@ -1,0 +1,68 @@
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import { parseBody } from './body.ts';
+import type { Clock } from './clock.ts';
+import type { Config } from './config.ts';
+import { newDeadline } from './deadline.ts';
+import type { RequestLog } from './request-log.ts';
+import { protocolOf } from './routes.ts';
+import type { TrustedFilter } from './trusted-filter.ts';
+import { newInvocation } from './waiter.ts';
+
+/** What it takes to answer a request. */
+export interface FilterParts {
+  readonly config: Config;
+  readonly filter: TrustedFilter;
+  readonly clock: Clock;
+}
+
+type Event = Partial<APIGatewayProxyEventV2>;
+
+/**
+ * The handler of all HTTP routes: from an API Gateway event to its answer.
+ * @param getParts throws where the configuration has faults
+ */
+export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
+  return async (event: Event, context: Partial<Context>): Promise<APIGatewayProxyStructuredResultV2> => {
+    const protocol = protocolOf(event);
+    const { config, filter, clock } = getParts();
+    const deadline = newDeadline({
+      now: clock.now(),
+      limitMs: protocol.limitMs,
+      timeEpoch: event.requestContext?.timeEpoch,
+      remainingMs: context.getRemainingTimeInMillis?.(),
+    });
+    const times = [performance.now()];
+    const request = protocol.parse(parseBody(event), config.maxHosts);
+    const { hosts, trust, workload } = request;
+    times.push(performance.now());
+    log.note(event, { hosts: hosts.length, required_trust: trust, workload });
+    const invocation = newInvocation(deadline);
+    const verdicts = await filter.filterAll(hosts, request, invocation);
+    times.push(performance.now());
+    const body = JSON.stringify(protocol.render(request, verdicts));
+    times.push(performance.now());
+    const rejected: Record<string, number> = {};
+    for (const reason of verdicts.reasons ?? []) {
+      if (reason !== verdicts.passing) rejected[reason] = (rejected[reason] ?? 0) + 1;
+    }
+    const [parse_ms, attest_ms, render_ms] = times
+      .slice(1)
+      .map((end, i) => Math.round((end - (times[i] ?? end)) * 1000) / 1000);
+    log.note(event, {
+      passed: hosts.length - Object.values(rejected).reduce((sum, number) => sum + number, 0),
+      rejected,
+      from_memory: invocation.from.memory,
+      from_table: invocation.from.table,
+      from_poll: invocation.from.poll,
+      polls: invocation.polls,
+      ...(parse_ms === undefined ? {} : { parse_ms }),
+      ...(attest_ms === undefined ? {} : { attest_ms }),
+      ...(render_ms === undefined ? {} : { render_ms }),
+    });
+    return {
+      statusCode: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+      body,
+    };
+  };
+}

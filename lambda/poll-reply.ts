@@ -1,0 +1,64 @@
+import type { Answer } from './entry.ts';
+import { parseVtime } from './vtime.ts';
+
+/** What a reply says of the hosts of its poll, and how far it deviates from what was asked. */
+export interface PollReply {
+  /** Only hosts that were asked for; one that is missing here was not in the reply. */
+  readonly answers: ReadonlyMap<string, Answer>;
+  /** Entries about hosts that nobody asked for, or about no host at all: dropped. */
+  readonly unasked: number;
+  /** Hosts whose vtime lies after the receipt: it gains nothing. */
+  readonly futureVtimes: number;
+}
+
+/** The service's words beside the two levels; each leaves the level unknown and is its own reason. */
+const UNDECIDED = ['unknown', 'timeout', 'pending'] as const;
+
+const BAD_REPLY: Answer = { level: 'unknown', reason: 'bad-reply' };
+
+/**
+ * Reads a reply of `PollHosts`, `{"hosts":[{"host_name","trust_lvl","vtime"},…]}`, in all of OAT's dialects. A deviation
+ * concerns the host it is about and no other.
+ *
+ * @param body the reply's JSON
+ * @param asked the hosts of the poll
+ * @param receivedAt when the reply was complete, epoch milliseconds
+ * @returns undefined where the reply is no such object, and so an answer about nobody
+ */
+export function parsePollReply(body: unknown, asked: ReadonlySet<string>, receivedAt: number): PollReply | undefined {
+  if (!isObject(body) || !Array.isArray(body['hosts'])) return undefined;
+  const answers = new Map<string, Answer>();
+  let unasked = 0;
+  for (const entry of body['hosts'] as unknown[]) {
+    const host = isObject(entry) ? entry['host_name'] : undefined;
+    if (!isObject(entry) || typeof host !== 'string' || !asked.has(host)) {
+      unasked++;
+      continue;
+    }
+    const answer = parseAnswer(entry);
+    const earlier = answers.get(host);
+    answers.set(host, earlier === undefined || agree(earlier, answer) ? answer : BAD_REPLY);
+  }
+  let futureVtimes = 0;
+  for (const { vtime } of answers.values()) if (vtime !== undefined && vtime > receivedAt) futureVtimes++;
+  return { answers, unasked, futureVtimes };
+}
+
+function parseAnswer(entry: Record<string, unknown>): Answer {
+  const word = entry['trust_lvl'];
+  const vtime = parseVtime(entry['vtime']);
+  const time = vtime === undefined ? {} : { vtime };
+  const undecided = UNDECIDED.find((known) => known === word);
+  if (undecided !== undefined) return { level: 'unknown', reason: undecided, ...time };
+  if (word !== 'trusted' && word !== 'untrusted') return { ...BAD_REPLY, ...time };
+  if (vtime === undefined) return { level: 'unknown', reason: 'bad-vtime' };
+  return { level: word, reason: word, vtime };
+}
+
+function agree(a: Answer, b: Answer): boolean {
+  return a.reason === b.reason && a.level === b.level && a.vtime === b.vtime;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,125 @@
+import type { Reason, RequiredTrust } from '../entry.ts';
+import { InvalidRequestError, TooManyHostsError } from '../errors.ts';
+import { requiredTrust } from '../extra-specs.ts';
+import type { FilterRequest, Protocol } from '../filter-request.ts';
+import { clean } from '../quote.ts';
+import type { Verdicts } from '../trusted-filter.ts';
+
+const LONGEST_NAME = 255;
+
+/** One fixed sentence per reason: schedulers group by them, so they name no host and no time. */
+const MESSAGES: Readonly<Record<Reason, string>> = {
+  trusted: 'The attestation service reports the host as trusted.',
+  untrusted: 'The attestation service reports the host as untrusted.',
+  unknown: 'The trust level of the host is unknown.',
+  timeout: 'The host did not report to the attestation service in time.',
+  pending: 'There is no complete answer about the host yet.',
+  'not-in-reply': 'The attestation service left the host out of its reply.',
+  'bad-reply': 'The attestation service replied about the host with something that is no attestation.',
+  'bad-vtime': 'The attestation service replied about the host without a usable validation time.',
+  unreachable: 'The attestation service could not be reached.',
+  refused: 'The attestation service refused to attest the host.',
+};
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** `POST /filter`: Nova's own terms, `filter_properties` and `host_states`, as JSON. */
+export const native: Protocol = { limitMs: 25_000, parse, render };
+
+function parse(body: unknown, maxHosts: number): FilterRequest {
+  if (!isObject(body)) throw new InvalidRequestError('The body must be a JSON object.');
+  const properties = body['filter_properties'];
+  if (!isObject(properties)) throw new InvalidRequestError('"filter_properties" must be an object.');
+  const trust = parseTrust(properties);
+  return { hosts: parseHosts(body['host_states'], maxHosts), trust, workload: parseWorkload(properties) };
+}
+
+/** Up to Liberty Nova sent `instance_type`, from Mitaka on `flavor`. */
+function parseTrust(properties: Members): RequiredTrust | undefined {
+  const asked = new Set<RequiredTrust>();
+  let isThere = false;
+  for (const name of ['instance_type', 'flavor']) {
+    const flavor = properties[name];
+    if (flavor === undefined || flavor === null) continue;
+    if (!isObject(flavor)) throw new InvalidRequestError(`"filter_properties.${name}" must be an object.`);
+    isThere = true;
+    const trust = requiredTrust(flavor['extra_specs'], `filter_properties.${name}.extra_specs`);
+    if (trust !== undefined) asked.add(trust);
+  }
+  if (!isThere) {
+    throw new InvalidRequestError('"filter_properties" must have an object "instance_type" or "flavor".');
+  }
+  if (asked.size > 1) {
+    throw new InvalidRequestError(
+      '"filter_properties.instance_type" and "filter_properties.flavor" ask for different trust.',
+    );
+  }
+  return [...asked][0];
+}
+
+function parseHosts(states: unknown, maxHosts: number): string[] {
+  if (!Array.isArray(states)) throw new InvalidRequestError('"host_states" must be an array.');
+  if (states.length > maxHosts) {
+    throw new TooManyHostsError(`"host_states" has ${states.length} hosts; one request may have ${maxHosts}.`);
+  }
+  const hosts: string[] = [];
+  for (let i = 0; i < states.length; i++) {
+    const state: unknown = states[i];
+    const name = typeof state === 'object' && state !== null ? (state as Members)['nodename'] : undefined;
+    if (typeof name !== 'string' || name.length === 0 || name.length > LONGEST_NAME || !name.isWellFormed()) {
+      throw new InvalidRequestError(
+        `"host_states[${i}].nodename" must be a string of 1 to ${LONGEST_NAME} UTF-16 units and well-formed Unicode.`,
+      );
+    }
+    hosts.push(name);
+  }
+  return hosts;
+}
+
+/** What Nova says of the instance to place, old form and new: for the log alone. */
+function parseWorkload(properties: Members): Record<string, string> | undefined {
+  const spec = isObject(properties['request_spec']) ? properties['request_spec'] : {};
+  const instance = isObject(spec['instance_properties']) ? spec['instance_properties'] : {};
+  const workload: Record<string, string> = {};
+  const add = (field: string, ...values: unknown[]): void => {
+    const value = values.find((candidate) => typeof candidate === 'string' && candidate !== '');
+    if (typeof value === 'string') workload[field] = clean(value);
+  };
+  const uuids: unknown = spec['instance_uuids'];
+  add(
+    'instance_uuid',
+    properties['instance_uuid'],
+    spec['instance_uuid'],
+    instance['uuid'],
+    Array.isArray(uuids) ? uuids[0] : undefined,
+  );
+  add('project_id', properties['project_id'], spec['project_id'], instance['project_id']);
+  return Object.keys(workload).length === 0 ? undefined : workload;
+}
+
+function render(request: FilterRequest, verdicts: Verdicts): unknown {
+  const { reasons, passing, validUntil } = verdicts;
+  if (reasons === undefined) return { hosts: request.hosts, rejected: [] };
+  const hosts: string[] = [];
+  const rejected = new Map<Reason, string[]>();
+  for (let i = 0; i < reasons.length; i++) {
+    const host = request.hosts[i] as string;
+    const reason = reasons[i] as Reason;
+    if (reason === passing) {
+      hosts.push(host);
+      continue;
+    }
+    const others = rejected.get(reason);
+    if (others === undefined) rejected.set(reason, [host]);
+    else others.push(host);
+  }
+  return {
+    hosts,
+    rejected: Array.from(rejected, ([reason, names]) => ({ reason, message: MESSAGES[reason], hosts: names })),
+    ...(validUntil === undefined ? {} : { valid_until: new Date(validUntil).toISOString() }),
+  };
+}
+
+function isObject(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,188 @@
+/**
+ * A shard: the entries of the hosts whose names hash to the same number, packed into one DynamoDB item as columns,
+ * deflated. Names are kept code point for code point, as a JSON array.
+ */
+import { deflateSync, inflateSync } from 'node:zlib';
+import {
+  type Attestation,
+  type Claim,
+  type Entry,
+  levelOf,
+  REASONS,
+  type Timing,
+  toAttestation,
+  type Try,
+} from './entry.ts';
+
+export type Entries = ReadonlyMap<string, Entry>;
+
+const FORMAT = 1;
+const HOSTS_PER_SHARD = 100;
+/** DynamoDB takes 400 KB an item, names of attributes and the key included. */
+const LARGEST_PACKED_BYTES = 390_000;
+/** What a shard may unpack to; a larger one was not written by this code. */
+const LARGEST_UNPACKED_BYTES = 64 * 1024 * 1024;
+
+export function shardCount(fleetSize: number): number {
+  return Math.ceil(fleetSize / HOSTS_PER_SHARD);
+}
+
+/** The item's key. It names the format and the number of shards, so that another of either mixes nothing. */
+export function shardKey(index: number, count: number): string {
+  return `v${FORMAT}/${count}/${index}`;
+}
+
+/** The number of the shard of a host: FNV-1a over its UTF-16 units, then mixed so that every bit counts. */
+export function shardOf(host: string, count: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < host.length; i++) hash = Math.imul(hash ^ host.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % count;
+}
+
+/**
+ * The columns of a shard. Row i of `hosts`, `asked`, `definite` and the attestation's columns is host i; what few hosts
+ * have is a list of rows that begin with i. Times are differences to `base`.
+ */
+interface Columns {
+  base: number;
+  hosts: string[];
+  definite: number[];
+  asked: number[];
+  /** Index into REASONS; -1 without an attestation. */
+  reason: number[];
+  sentAt: number[];
+  receivedAt: number[];
+  /** Null where the service said no usable time. */
+  vtime: (number | null)[];
+  tries: [host: number, reason: number, sentAt: number, endedAt: number, pauseMs: number][];
+  owners: string[];
+  claims: [host: number, owner: number, until: number][];
+  purges: [host: number, at: number][];
+}
+
+/**
+ * Packs a shard's entries. Where they do not fit one item, entries give way: first those never seen trusted or
+ * untrusted, then those not asked about for the longest. Claims never do.
+ */
+export function packShard(entries: Entries): Uint8Array {
+  const packed = pack([...entries]);
+  if (packed.length <= LARGEST_PACKED_BYTES) return packed;
+  const ranked = [...entries].sort(([, a], [, b]) => rank(b) - rank(a));
+  let kept = ranked.length;
+  for (let bytes = packed.length; bytes > LARGEST_PACKED_BYTES;) {
+    kept = Math.min(kept - 1, Math.floor((kept * LARGEST_PACKED_BYTES * 0.95) / bytes));
+    const smaller = pack(ranked.slice(0, kept));
+    if (smaller.length <= LARGEST_PACKED_BYTES) return smaller;
+    bytes = smaller.length;
+  }
+  return packed;
+}
+
+function rank(entry: Entry): number {
+  if (entry.claim !== undefined || entry.purgedAt !== undefined) return Infinity;
+  return entry.definite ? entry.asked : -1;
+}
+
+function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
+  const base = rows.reduce((latest, [, { attestation }]) => Math.max(latest, attestation?.sentAt ?? 0), 0);
+  const columns: Columns = {
+    base,
+    hosts: [],
+    definite: [],
+    asked: [],
+    reason: [],
+    sentAt: [],
+    receivedAt: [],
+    vtime: [],
+    tries: [],
+    owners: [],
+    claims: [],
+    purges: [],
+  };
+  for (const [i, [host, entry]] of rows.entries()) {
+    const { attestation, lastTry, claim, purgedAt } = entry;
+    columns.hosts.push(host);
+    columns.definite.push(entry.definite ? 1 : 0);
+    columns.asked.push(entry.asked);
+    columns.reason.push(attestation === undefined ? -1 : REASONS.indexOf(attestation.reason));
+    columns.sentAt.push(attestation === undefined ? 0 : base - attestation.sentAt);
+    columns.receivedAt.push(attestation === undefined ? 0 : attestation.receivedAt - attestation.sentAt);
+    columns.vtime.push(attestation?.vtime === undefined ? null : base - attestation.vtime);
+    if (lastTry !== undefined) {
+      const { reason, sentAt, endedAt, pauseMs } = lastTry;
+      columns.tries.push([i, REASONS.indexOf(reason), sentAt - base, endedAt - sentAt, pauseMs]);
+    }
+    if (claim !== undefined) {
+      let owner = columns.owners.indexOf(claim.owner);
+      if (owner === -1) owner = columns.owners.push(claim.owner) - 1;
+      columns.claims.push([i, owner, claim.until - base]);
+    }
+    if (purgedAt !== undefined) columns.purges.push([i, purgedAt - base]);
+  }
+  return deflateSync(JSON.stringify(columns), { level: 9 });
+}
+
+/**
+ * Unpacks a shard; the end of each validity is worked out anew, so that a shorter configured one holds at once.
+ * @throws {Error} where the bytes are no shard of this format
+ */
+export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Entry> {
+  const text = inflateSync(packed, { maxOutputLength: LARGEST_UNPACKED_BYTES }).toString();
+  const columns = JSON.parse(text) as Columns;
+  const { base } = columns;
+  const tries = new Map<number, Try>();
+  for (const [i, reason, sentAt, endedAt, pauseMs] of columns.tries) {
+    const from = base + sentAt;
+    tries.set(i, { level: 'unknown', reason: reasonAt(reason), sentAt: from, endedAt: from + endedAt, pauseMs });
+  }
+  const claims = new Map<number, Claim>();
+  for (const [i, owner, until] of columns.claims) {
+    claims.set(i, { owner: columns.owners[owner] ?? '', until: base + until });
+  }
+  const purges = new Map(columns.purges.map(([i, at]) => [i, base + at]));
+  const entries = new Map<string, Entry>();
+  for (const [i, host] of columns.hosts.entries()) {
+    entries.set(host, {
+      attestation: attestationAt(columns, i, timing),
+      lastTry: tries.get(i),
+      claim: claims.get(i),
+      purgedAt: purges.get(i),
+      definite: columns.definite[i] === 1,
+      asked: columns.asked[i] ?? 0,
+    });
+  }
+  return entries;
+}
+
+function attestationAt(columns: Columns, i: number, timing: Timing): Attestation | undefined {
+  const index = columns.reason[i] ?? -1;
+  if (index === -1) return undefined;
+  const reason = reasonAt(index);
+  const sentAt = columns.base - at(columns.sentAt, i);
+  const vtime = columns.vtime[i] ?? null;
+  const answer = { level: levelOf(reason), reason, ...(vtime === null ? {} : { vtime: columns.base - vtime }) };
+  return toAttestation(answer, sentAt, sentAt + at(columns.receivedAt, i), timing);
+}
+
+function at(column: readonly number[], i: number): number {
+  const value = column[i];
+  if (typeof value !== 'number') throw new Error('a shard has columns of different lengths');
+  return value;
+}
+
+function reasonAt(index: number): (typeof REASONS)[number] {
+  const reason = REASONS[index];
+  if (reason === undefined) throw new Error('a shard names a reason that this code does not know');
+  return reason;
+}
+
+/**
+ * The version of a shard's next state. It never repeats: `unique` sees to that, also where the item was deleted and
+ * made anew. The number in front only tells people which is newer.
+ */
+export function nextVersion(previous: string | undefined, now: number, unique: string): string {
+  const number = Math.max(Number.parseInt(previous ?? '0', 10) + 1, now);
+  return `${number}-${unique}`;
+}

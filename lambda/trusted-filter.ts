@@ -1,0 +1,60 @@
+import type { ComputeAttestation } from './compute-attestation.ts';
+import type { HostAttestation } from './compute-attestation-cache.ts';
+import { type Reason, type RequiredTrust, type Timing, usableUntil } from './entry.ts';
+import type { Invocation } from './waiter.ts';
+
+/** A host as a scheduler names it to the filter: Nova's hypervisor host name, Kubernetes' node name. */
+export interface HostState {
+  readonly nodename: string;
+}
+
+/** What a request asks of hosts; without a trust, nothing. */
+export interface FilterProperties {
+  readonly trust?: RequiredTrust | undefined;
+}
+
+export interface Verdicts {
+  /** Why each host does or does not pass, in the order of the hosts; undefined where every host passes unasked. */
+  readonly reasons: readonly Reason[] | undefined;
+  /** The one reason for which a host passes. */
+  readonly passing: RequiredTrust | undefined;
+  /** The earliest end among the attestations of the hosts that pass, epoch milliseconds. */
+  readonly validUntil: number | undefined;
+}
+
+/** Passes the hosts that have the trust a workload asks for. */
+export class TrustedFilter {
+  readonly #computeAttestation: ComputeAttestation;
+  readonly #timing: Timing;
+  readonly #now: () => number;
+
+  constructor(computeAttestation: ComputeAttestation, timing: Timing, now: () => number) {
+    this.#computeAttestation = computeAttestation;
+    this.#timing = timing;
+    this.#now = now;
+  }
+
+  /** Whether one host passes. A workload that asks for no trust passes every host, with no I/O. */
+  async hostPasses(hostState: HostState, { trust }: FilterProperties, invocation: Invocation): Promise<boolean> {
+    return trust === undefined || this.#computeAttestation.isTrusted(hostState.nodename, trust, invocation);
+  }
+
+  /** The verdict on every host of a request, all attested in one go. */
+  async filterAll(hosts: readonly string[], { trust }: FilterProperties, invocation: Invocation): Promise<Verdicts> {
+    if (trust === undefined) return { reasons: undefined, passing: undefined, validUntil: undefined };
+    const attestations = await this.#computeAttestation.attest(hosts, invocation);
+    return judge(attestations, trust, this.#now(), this.#timing);
+  }
+}
+
+function judge(attestations: readonly HostAttestation[], trust: RequiredTrust, now: number, timing: Timing): Verdicts {
+  let validUntil: number | undefined;
+  const reasons = attestations.map((attestation) => {
+    if (attestation.level === trust && 'validUntil' in attestation) {
+      const until = usableUntil(attestation, now, timing);
+      if (validUntil === undefined || until < validUntil) validUntil = until;
+    }
+    return attestation.reason;
+  });
+  return { reasons, passing: trust, validUntil };
+}
