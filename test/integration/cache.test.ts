@@ -74,7 +74,7 @@ describe('an attestation that is valid', () => {
 });
 
 test('requests at the same time share one poll of the same hosts', async () => {
-  const release = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<undefined>();
   const oat = await cloud.oat(async (poll, response) => {
     await release.promise;
     await answerWith(levels)(poll, response);
@@ -82,7 +82,7 @@ test('requests at the same time share one poll of the same hosts', async () => {
   const environment = await cloud.environment(cloud.env(oat, await cloud.table()));
   const requests = Array.from({ length: 20 }, () => environment.invoke(filterEvent(HOSTS)));
   while (oat.polls.length === 0) await new Promise(setImmediate);
-  release.resolve();
+  release.resolve(undefined);
   for (const result of await Promise.all(requests)) expect(answerOf(result).hosts).toEqual(trustedOnes);
   expect(oat.polls).toHaveLength(1);
 });
@@ -137,8 +137,8 @@ describe('after a failed poll', () => {
 
 describe('at the deadline', () => {
   test('hosts without an answer are pending, and the poll is aborted and its connection closed', async () => {
-    const closed = Promise.withResolvers<void>();
-    const oat = await cloud.oat(({ request }) => void request.socket.on('close', () => closed.resolve()));
+    const closed = Promise.withResolvers<undefined>();
+    const oat = await cloud.oat(({ request }) => void request.socket.on('close', () => closed.resolve(undefined)));
     const environment = await cloud.environment(cloud.env(oat, await cloud.table()));
     const result = await environment.invoke(filterEvent(['compute-1']), 2_000);
     expect(reasonsOf(result)).toEqual({ 'compute-1': 'pending' });

@@ -109,7 +109,7 @@ describe('the function refuses', () => {
 describe('without a usable client certificate hosts are unreachable', () => {
   const secrets: [string, () => string | undefined, RegExp][] = [
     ['there is no secret', () => undefined, /ResourceNotFoundException/],
-    ['the secret is not JSON', () => `${cloud.client.key}`, /the secret is not JSON/],
+    ['the secret is not JSON', () => cloud.client.key, /the secret is not JSON/],
     [
       'the certificate is missing',
       () => JSON.stringify({ key: cloud.client.key, ca: cloud.authority.cert }),
@@ -145,7 +145,7 @@ test('neither key, certificate, passphrase nor auth blob shows in anything that 
     { ...cloud.client, ca: cloud.authority.cert, auth_blob: blob },
     { ...cloud.client, ca: 'no certificate', auth_blob: blob },
     { cert: cloud.client.cert, key: cloud.server.key, ca: cloud.authority.cert, passphrase: blob },
-    { cert: `${cloud.client.cert}`.slice(0, 200), key: cloud.client.key, ca: cloud.authority.cert },
+    { cert: cloud.client.cert.slice(0, 200), key: cloud.client.key, ca: cloud.authority.cert },
   ];
   for (const secret of secrets) {
     keepSecret(secret);

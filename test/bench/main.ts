@@ -1,0 +1,32 @@
+/** `npm run bench -- NAME`: measures, prints, and exits non-zero where a bound is missed. */
+import { coldStart } from './cold-start.ts';
+import { isMet, print, type Report } from './report.ts';
+
+const BENCHES: Readonly<Record<string, { readonly what: string; readonly run: () => Promise<Report> }>> = {
+  'cold-start': { what: 'module initialisation, beside the least that a function with a table needs', run: coldStart },
+};
+
+const HELP = `npm run bench -- NAME [NAME …]
+
+Measures, prints a table and JSON, and exits with 1 where a bound is missed.
+
+${Object.entries(BENCHES)
+  .map(([name, { what }]) => `  ${name.padEnd(12)} ${what}`)
+  .join('\n')}
+`;
+
+const names = process.argv.slice(2);
+const unknown = names.filter((name) => !(name in BENCHES));
+if (names.includes('--help')) {
+  console.log(HELP);
+} else if (names.length === 0 || unknown.length > 0) {
+  console.error(unknown.length > 0 ? `There is no bench ${unknown.join(', ')}.\n` : '', HELP);
+  process.exitCode = 2;
+} else {
+  for (const name of names) {
+    const report = await BENCHES[name]?.run();
+    if (report === undefined) continue;
+    print(report);
+    if (!report.bounds.every(isMet)) process.exitCode = 1;
+  }
+}
