@@ -4,10 +4,13 @@ export interface Clock {
   now(): number;
   /** Resolves after `ms`, or at once when the signal is aborted. */
   wait(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves when what is going on at this moment has gone on. */
+  turn(): Promise<void>;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
   wait: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted) return resolve();

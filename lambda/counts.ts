@@ -48,13 +48,13 @@ export class Counts {
 export function causeOf(error: unknown): string {
   const parts: string[] = [];
   for (let next: unknown = error; next !== undefined && next !== null && parts.length < 5;) {
-    if (!(next instanceof Error)) {
+    if (!Error.isError(next)) {
       parts.push(typeof next === 'string' ? next : typeof next);
       break;
     }
     const code = 'code' in next && typeof next.code === 'string' ? ` ${next.code}` : '';
     parts.push(`${next.name}${code}: ${next.message}`);
-    next = next instanceof AggregateError && next.cause === undefined ? next.errors[0] : next.cause;
+    next = next.cause ?? ('errors' in next && Array.isArray(next.errors) ? next.errors[0] : undefined);
   }
   return parts.join(' < ').slice(0, LONGEST_CAUSE);
 }

@@ -21,8 +21,8 @@ const GRACE_MS = 300;
 /** The hosts of a shard that requests wait for. */
 interface Wanted {
   readonly waiters: Map<string, Set<Waiter>>;
-  /** When to look again for what others have claimed, and how often that was done. */
-  rereadAt: number;
+  /** Whether to look again for what others have claimed, and how often that was done. */
+  reread: 'none' | 'planned' | 'due';
   rereads: number;
 }
 
@@ -79,7 +79,7 @@ export class HostResolver {
     for (const [shard, wantedHosts] of hostsByShard) {
       let wanted = this.#wanted.get(shard);
       if (wanted === undefined) {
-        wanted = { waiters: new Map(), rereadAt: Infinity, rereads: 0 };
+        wanted = { waiters: new Map(), reread: 'none', rereads: 0 };
         this.#wanted.set(shard, wanted);
       }
       for (const host of wantedHosts) {
@@ -166,8 +166,8 @@ export class HostResolver {
     const now = this.#options.clock.now();
     const looks: Promise<void>[] = [];
     for (const [shard, wanted] of this.#wanted) {
-      if (wanted.rereadAt <= now) {
-        wanted.rereadAt = Infinity;
+      if (wanted.reread === 'due') {
+        wanted.reread = 'none';
         wanted.rereads++;
         looks.push(shard.look('strong', this.#tableBy(wanted)));
       } else if (!shard.serves(now)) {
@@ -362,12 +362,12 @@ export class HostResolver {
   #planReread(wanted: Wanted, waits: boolean): void {
     const { clock } = this.#options;
     if (!waits) {
-      wanted.rereadAt = Infinity;
       wanted.rereads = 0;
-    } else if (wanted.rereadAt === Infinity) {
+    } else if (wanted.reread === 'none') {
+      wanted.reread = 'planned';
       const delayMs = Math.min(LONGEST_REREAD_MS, FIRST_REREAD_MS * 1.5 ** wanted.rereads) * (0.75 + Math.random() / 4);
-      wanted.rereadAt = clock.now() + delayMs;
       void clock.wait(delayMs).then(() => {
+        wanted.reread = 'due';
         if (this.#wanted.size > 0) this.#wake();
       });
     }

@@ -111,7 +111,7 @@ export class RequestLog {
 function describe(error: unknown): { error_code: string; error: string; stack?: string[] } {
   const code = error instanceof TrustedFilterError ? error.code : 'internal-error';
   const cause = error instanceof TrustedFilterError ? error.cause : error;
-  const frames = cause instanceof Error ? (cause.stack ?? '').split('\n').filter((row) => /^\s+at /.test(row)) : [];
+  const frames = Error.isError(cause) ? (cause.stack ?? '').split('\n').filter((row) => /^\s+at /.test(row)) : [];
   return {
     error_code: code,
     error: causeOf(error),

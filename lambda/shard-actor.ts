@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
 import type { Clock } from './clock.ts';
 import type { Counts } from './counts.ts';
 import { type Entry, isKept, merge, NO_ENTRY, type Timing } from './entry.ts';
@@ -98,7 +97,7 @@ export class ShardActor {
 
   async #drain(): Promise<void> {
     while (this.#changes.length > 0) {
-      await setImmediate(); // what else this turn brings goes along
+      await this.#parts.clock.turn(); // what else this turn brings goes along
       const batch = this.#changes.splice(0);
       const written = await this.#writeBatch(batch.map(({ change }) => change)).catch((error: unknown) => {
         if (!(error instanceof TableError)) this.#parts.counts.fault('InternalFaults', error);

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import {
   type AttributeValue,
   BatchGetItemCommand,
@@ -76,7 +75,7 @@ export class ShardTable {
     const pending = this.#pending[consistency];
     const known = pending.get(index);
     if (known !== undefined) return known.promise;
-    if (pending.size === 0) void setImmediate().then(() => this.#sendReads(consistency));
+    if (pending.size === 0) void this.#clock.turn().then(() => this.#sendReads(consistency));
     const read = { until, ...Promise.withResolvers<StoredShard>() };
     pending.set(index, read);
     return read.promise;
@@ -172,7 +171,7 @@ export class ShardTable {
       } catch (error) {
         if (error instanceof ConditionalCheckFailedException) throw error;
         this.#counts.fault('TableFaults', error);
-        const isFinal = error instanceof Error && FINAL_FAULTS.has(error.name);
+        const isFinal = Error.isError(error) && FINAL_FAULTS.has(error.name);
         const pauseMs = backoffMs * (0.5 + Math.random() / 2);
         if (isFinal || this.#clock.now() + pauseMs >= until) {
           throw new TableError('DynamoDB did not do what was asked', { cause: error });

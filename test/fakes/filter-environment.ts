@@ -1,0 +1,115 @@
+import type { BatchGetItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { AttestationService, type Connection } from '../../lambda/attestation-service.ts';
+import type { Clock } from '../../lambda/clock.ts';
+import { ComputeAttestation } from '../../lambda/compute-attestation.ts';
+import { ComputeAttestationCache } from '../../lambda/compute-attestation-cache.ts';
+import { Counts } from '../../lambda/counts.ts';
+import { newDeadline } from '../../lambda/deadline.ts';
+import type { Reason, RequiredTrust } from '../../lambda/entry.ts';
+import { ShardTable } from '../../lambda/shard-table.ts';
+import { TrustedFilter } from '../../lambda/trusted-filter.ts';
+import { type Invocation, newInvocation } from '../../lambda/waiter.ts';
+import type { MemoryDynamoDb } from './memory-dynamodb.ts';
+
+export interface FilterEnvironmentOptions {
+  readonly clock: Clock;
+  readonly dynamodb: MemoryDynamoDb;
+  readonly connection: Connection;
+  readonly validityMs?: number;
+  readonly recheckMs?: number;
+  readonly shardCount?: number;
+  readonly requestCount?: number;
+  readonly parallelPolls?: number;
+  readonly pollTimeoutMs?: number;
+  readonly hostPattern?: RegExp;
+}
+
+export interface Asked {
+  readonly hosts: readonly string[];
+  readonly passed: readonly string[];
+  readonly reasons: ReadonlyMap<string, Reason>;
+  readonly validUntil: number | undefined;
+  readonly invocation: Invocation;
+}
+
+/** The function's parts put together on a test's clock, table and attestation service. */
+export class FilterEnvironment {
+  readonly counts = new Counts();
+  readonly cache: ComputeAttestationCache;
+  readonly filter: TrustedFilter;
+  readonly #clock: Clock;
+  readonly #death = new AbortController();
+
+  constructor(options: FilterEnvironmentOptions) {
+    const { dynamodb, validityMs = 60_000, recheckMs = 5_000, shardCount = 4 } = options;
+    const clock = this.#mortalClock(options.clock);
+    const client = this.#mortal(dynamodb.client);
+    const connection = this.#mortalConnection(options.connection);
+    const { requestCount = 100, parallelPolls = 10, pollTimeoutMs = 20_000, hostPattern } = options;
+    const timing = { validityMs, recheckMs };
+    const { counts } = this;
+    const parts = { clock, counts, timing };
+    this.#clock = clock;
+    this.cache = new ComputeAttestationCache({
+      ...parts,
+      table: new ShardTable({ ...parts, client, name: 'table', shardCount }),
+      service: new AttestationService(connection, '', clock),
+      shardCount,
+      plan: { requestCount, parallelPolls },
+      pollTimeoutMs,
+      hostPattern,
+    });
+    this.filter = new TrustedFilter(new ComputeAttestation(this.cache), timing, () => clock.now());
+  }
+
+  async ask(hosts: readonly string[], trust: RequiredTrust = 'trusted', limitMs = 25_000): Promise<Asked> {
+    const invocation = newInvocation(newDeadline({ now: this.#clock.now(), limitMs }));
+    const { reasons, validUntil } = await this.filter.filterAll(hosts, { trust }, invocation);
+    return {
+      hosts,
+      passed: hosts.filter((_, i) => reasons?.[i] === trust),
+      reasons: new Map(hosts.map((host, i) => [host, reasons?.[i] ?? trust])),
+      validUntil,
+      invocation,
+    };
+  }
+
+  /** Ends the environment as it stands: nothing it does from now on happens, and its connections are closed. */
+  crash(): void {
+    this.#death.abort();
+  }
+
+  #mortalClock(clock: Clock): Clock {
+    return {
+      now: () => clock.now(),
+      wait: (ms, signal) => clock.wait(ms, signal).then(() => this.#orNever()),
+      turn: () => clock.turn().then(() => this.#orNever()),
+    };
+  }
+
+  #mortal(client: DynamoDBClient): DynamoDBClient {
+    const send = async (command: BatchGetItemCommand): Promise<unknown> => {
+      await this.#orNever();
+      return client.send(command).finally(() => this.#orNever());
+    };
+    return { send } as unknown as DynamoDBClient;
+  }
+
+  #mortalConnection(connection: Connection): Connection {
+    return {
+      post: (path, body, { signal, maxBytes }) =>
+        connection
+          .post(path, body, { signal: AbortSignal.any([signal, this.#death.signal]), maxBytes })
+          .finally(() => this.#orNever()),
+    };
+  }
+
+  #orNever(): Promise<void> {
+    return this.#death.signal.aborted ? new Promise(() => {}) : Promise.resolve();
+  }
+
+  /** What was counted since the last look. */
+  counted(): Record<string, number> {
+    return Object.fromEntries(this.counts.take().values);
+  }
+}

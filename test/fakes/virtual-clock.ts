@@ -1,0 +1,87 @@
+import type { Clock } from '../../lambda/clock.ts';
+
+interface Timer {
+  readonly at: number;
+  readonly order: number;
+  readonly fire: () => void;
+}
+
+/**
+ * Time that goes on only when nothing is left to do at its present moment. Whatever waits, waits on this clock, so that a
+ * run of many environments is one sequence of events, the same each time.
+ */
+export class VirtualClock implements Clock {
+  #now: number;
+  #timers: Timer[] = [];
+  #order = 0;
+
+  constructor(now = Date.UTC(2026, 10, 23, 16)) {
+    this.#now = now;
+  }
+
+  now(): number {
+    return Math.floor(this.#now);
+  }
+
+  turn(): Promise<void> {
+    return this.wait(0);
+  }
+
+  wait(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal?.aborted === true) return resolve();
+      const timer = { at: this.#now + Math.max(0, ms), order: this.#order++, fire: resolve };
+      this.#timers.push(timer);
+      signal?.addEventListener('abort', () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+        resolve();
+      });
+    });
+  }
+
+  /** The same time on a clock that is off, by an offset that may change. */
+  skewed(offsetMs: () => number): Clock {
+    return {
+      now: () => this.now() + offsetMs(),
+      wait: (ms, signal) => this.wait(ms, signal),
+      turn: () => this.turn(),
+    };
+  }
+
+  /** Lets time go on until the promise is settled. */
+  async run<T>(promise: Promise<T>): Promise<T> {
+    let isSettled = false;
+    const settled = promise.finally(() => {
+      isSettled = true;
+    });
+    settled.catch(() => {});
+    await goOn();
+    while (!isSettled) {
+      if (!this.#fireNext()) throw new Error('nothing is left that could settle the promise');
+      await goOn();
+    }
+    return settled;
+  }
+
+  /** Lets time go on by so much. */
+  async advance(ms: number): Promise<void> {
+    await this.run(this.wait(ms));
+  }
+
+  #fireNext(): boolean {
+    let next: Timer | undefined;
+    for (const timer of this.#timers) {
+      if (next === undefined || timer.at < next.at || (timer.at === next.at && timer.order < next.order)) next = timer;
+    }
+    if (next === undefined) return false;
+    this.#timers = this.#timers.filter((timer) => timer !== next);
+    this.#now = Math.max(this.#now, next.at);
+    next.fire();
+    return true;
+  }
+}
+
+/** Everything that is waiting for no clock goes on until it waits for one. */
+function goOn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
