@@ -8,6 +8,13 @@ export interface Clock {
   turn(): Promise<void>;
 }
 
+/** Waits for a promise, but not beyond a time: epoch milliseconds. */
+export async function waitUntil(time: number, promise: Promise<unknown>, clock: Clock): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([promise, clock.wait(time - clock.now(), done.signal)]);
+  done.abort();
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   turn: () => new Promise((resolve) => setImmediate(resolve)),

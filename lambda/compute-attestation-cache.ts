@@ -1,4 +1,5 @@
-import { type Entry, type Finding, finding, merge } from './entry.ts';
+import { waitUntil } from './clock.ts';
+import { type Entry, type Finding, finding, merge, purged } from './entry.ts';
 import { HostResolver, type HostResolverOptions } from './host-resolver.ts';
 import { shardOf } from './shard.ts';
 import { type Cell, ShardActor } from './shard-actor.ts';
@@ -58,7 +59,8 @@ export class ComputeAttestationCache {
     }
     if (missing.size > 0) {
       // Time is over; but what memory has counts only after a look at the table that is not too old.
-      await this.#resolver.look(this.#byShard(missing).keys(), deadline.answerBy - RENDER_MS);
+      const renderAt = deadline.answerBy - RENDER_MS;
+      await waitUntil(renderAt, this.#resolver.look(this.#byShard(missing).keys(), renderAt), clock);
       ({ found } = this.#lookUp(hosts, waiter));
     }
     for (const host of hosts) {
@@ -67,6 +69,20 @@ export class ComputeAttestationCache {
       else if (waiter.decided.has(host)) from.table++;
     }
     return found;
+  }
+
+  /**
+   * Forgets what is known of hosts, here at once and in every other environment within five seconds. The mark stays, so that
+   * the result of a poll which is under way is dropped.
+   * @param until when to stop trying, epoch milliseconds
+   * @returns whether the table has the mark
+   */
+  async purge(hosts: readonly string[], until: number): Promise<boolean> {
+    const at = this.#options.clock.now();
+    const writes = Array.from(this.#byShard(new Set(hosts)), ([shard, names]) =>
+      shard.write({ hosts: names, apply: (_host, entry) => purged(entry, at), until }),
+    );
+    return (await Promise.all(writes)).every((written) => written);
   }
 
   /** What memory has for each host. Hosts that nothing decides are missing, and pending for now. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { waitUntil } from './clock.ts';
 import { type Entry, finding, isClaimed, newClaim, hourOf, merge, NO_ENTRY, pollLimit } from './entry.ts';
 import { type Outcome, Poller, type PollerOptions } from './poller.ts';
 import { cutIntoPolls, nextClaims, type PollPlan, type Stale } from './polls.ts';
@@ -89,9 +90,7 @@ export class HostResolver {
       }
     }
     this.#wake();
-    const decided = new AbortController();
-    await Promise.race([done, clock.wait(deadline.stopAt - clock.now(), decided.signal)]);
-    decided.abort();
+    await waitUntil(deadline.stopAt, done, clock);
     await this.#leave(hostsByShard, waiter);
   }
 
@@ -117,10 +116,7 @@ export class HostResolver {
     // A claim that is being written is ended by the round that writes it.
     if (this.#wanted.size === 0) ended.push(this.#round);
     ended.push(this.#dropUnwanted(waiter.invocation.deadline.answerBy - ANSWER_MS));
-    const allEnded = new AbortController();
-    const timeOver = clock.wait(waiter.invocation.deadline.answerBy - ANSWER_MS - clock.now(), allEnded.signal);
-    await Promise.race([Promise.all(ended), timeOver]);
-    allEnded.abort();
+    await waitUntil(waiter.invocation.deadline.answerBy - ANSWER_MS, Promise.all(ended), clock);
   }
 
   #isWanted({ targets }: Batch): boolean {

@@ -21,6 +21,8 @@ export interface StoredShard {
 const KEYS_PER_BATCH = 100;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 1_000;
+/** Every call is made once, however late; this is how long it then may take. */
+const SHORTEST_CALL_MS = 500;
 /** Faults that another try cannot mend: rights, names and shapes. */
 const FINAL_FAULTS = new Set([
   'AccessDeniedException',
@@ -68,7 +70,7 @@ export class ShardTable {
 
   /**
    * Reads a shard; the reads of one turn go out together.
-   * @param until when to stop trying again, epoch milliseconds
+   * @param until when to stop trying again, epoch milliseconds; what was not tried yet is tried once all the same
    * @throws {TableError} where DynamoDB did not answer by then
    */
   read(index: number, consistency: 'eventual' | 'strong', until: number): Promise<StoredShard> {
@@ -164,9 +166,8 @@ export class ShardTable {
 
   async #retry<T>(until: number, send: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
     for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)) {
-      const leftMs = until - this.#clock.now();
       try {
-        if (leftMs <= 0) throw new TableError('there is no time left to ask DynamoDB');
+        const leftMs = Math.max(until - this.#clock.now(), SHORTEST_CALL_MS);
         return await send(AbortSignal.timeout(Math.ceil(leftMs)));
       } catch (error) {
         if (error instanceof ConditionalCheckFailedException) throw error;
