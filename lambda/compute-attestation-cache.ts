@@ -80,7 +80,7 @@ export class ComputeAttestationCache {
   async purge(hosts: readonly string[], until: number): Promise<boolean> {
     const at = this.#options.clock.now();
     const writes = Array.from(this.#byShard(new Set(hosts)), ([shard, names]) =>
-      shard.write({ hosts: names, apply: (_host, entry) => purged(entry, at), until }),
+      shard.write({ hosts: names, apply: (_host, entry) => purged(entry, at, at), until }),
     );
     return (await Promise.all(writes)).every((written) => written);
   }

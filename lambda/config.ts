@@ -37,7 +37,7 @@ export const SETTINGS = {
     variable: 'ATTESTATION_SERVER',
     context: 'server',
     rule: 'must be the host name or IP address of the attestation service, and nothing else',
-    parse: (text) => (isIP(text) !== 0 || (HOST_NAME.test(text) && !/^[\d.]+$/.test(text)) ? text : undefined),
+    parse: (text) => ((isIP(text) === 0 ? isHostName(text) : isAddress(text)) ? text : undefined),
   } satisfies Setting<string>,
   secretId: {
     variable: 'ATTESTATION_SECRET_ID',
@@ -163,6 +163,16 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   };
   if (faults.length > 0) throw new ConfigurationError([...new Set(faults)]);
   return config;
+}
+
+/** A zone (`%eth0`) names an interface of one machine, and has no place in a URL. */
+function isAddress(text: string): boolean {
+  return !text.includes('%');
+}
+
+/** A name that URLs keep as it is, rather than read as a number (`0x7f000001`) or refuse (`attester.1`). */
+function isHostName(text: string): boolean {
+  return HOST_NAME.test(text) && URL.parse(`https://${text}`)?.hostname === text.toLowerCase();
 }
 
 function integer(least: number, most: number): (text: string) => number | undefined {

@@ -155,8 +155,9 @@ export function nextPause(previous: Try | undefined, doubles: boolean, timing: T
 
 /** The entry with an attestation added: an older poll's result never replaces a newer one's, nor undoes a purge. */
 export function withAttestation(entry: Entry, attestation: Attestation, now: number): Entry {
-  if (isPurged(entry, attestation.sentAt)) return entry;
+  if (!isFromNow(attestation.sentAt, now) || isPurged(entry, attestation.sentAt, now)) return entry;
   const current = entry.attestation;
+  // What a wrong clock ahead of all others wrote gives way to anything.
   if (current !== undefined && isFromNow(current.sentAt, now) && !isNewer(attestation, current)) return entry;
   return {
     ...entry,
@@ -168,7 +169,7 @@ export function withAttestation(entry: Entry, attestation: Attestation, now: num
 
 /** The entry with a failed try added, which never replaces an attestation. */
 export function withTry(entry: Entry, failed: Try, now: number): Entry {
-  if (isPurged(entry, failed.sentAt)) return entry;
+  if (!isFromNow(failed.sentAt, now) || isPurged(entry, failed.sentAt, now)) return entry;
   const current = entry.lastTry;
   if (current !== undefined && isFromNow(current.sentAt, now) && failed.sentAt <= current.sentAt) return entry;
   const attested = entry.attestation?.sentAt;
@@ -177,21 +178,22 @@ export function withTry(entry: Entry, failed: Try, now: number): Entry {
 }
 
 /** The entry after an operator's purge: nothing that was polled before it remains; a claim stays. */
-export function purged(entry: Entry, at: number): Entry {
-  const purgedAt = Math.max(entry.purgedAt ?? at, at);
-  const marked = { ...entry, purgedAt };
+export function purged(entry: Entry, at: number, now: number): Entry {
+  const { attestation, lastTry, purgedAt: earlier = at } = entry;
+  // A mark that a wrong clock made must not keep a right one from counting.
+  const purgedAt = isFromNow(earlier, now) ? Math.max(earlier, at) : at;
   return {
-    ...marked,
-    attestation:
-      entry.attestation !== undefined && !isPurged(marked, entry.attestation.sentAt) ? entry.attestation : undefined,
-    lastTry: entry.lastTry !== undefined && !isPurged(marked, entry.lastTry.sentAt) ? entry.lastTry : undefined,
+    ...entry,
+    purgedAt,
+    attestation: attestation !== undefined && attestation.sentAt > purgedAt ? attestation : undefined,
+    lastTry: lastTry !== undefined && lastTry.sentAt > purgedAt ? lastTry : undefined,
   };
 }
 
 /** What two views of a host say together. The claim is the second's, which must be the one read last. */
 export function merge(known: Entry, read: Entry, now: number): Entry {
   let entry: Entry = read;
-  if (known.purgedAt !== undefined) entry = purged(entry, known.purgedAt);
+  if (known.purgedAt !== undefined && isFromNow(known.purgedAt, now)) entry = purged(entry, known.purgedAt, now);
   if (known.attestation !== undefined) entry = withAttestation(entry, known.attestation, now);
   if (known.lastTry !== undefined) entry = withTry(entry, known.lastTry, now);
   const definite = entry.definite || known.definite;
@@ -199,8 +201,8 @@ export function merge(known: Entry, read: Entry, now: number): Entry {
   return definite === entry.definite && asked === entry.asked ? entry : { ...entry, definite, asked };
 }
 
-function isPurged(entry: Entry, sentAt: number): boolean {
-  return entry.purgedAt !== undefined && sentAt <= entry.purgedAt;
+function isPurged({ purgedAt }: Entry, sentAt: number, now: number): boolean {
+  return purgedAt !== undefined && sentAt <= purgedAt && isFromNow(purgedAt, now);
 }
 
 /** Of two attestations, whether the first is from a poll sent later; for the same moment the one that passes less. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { waitUntil } from './clock.ts';
-import { type Entry, finding, isClaimed, newClaim, hourOf, merge, NO_ENTRY, pollLimit } from './entry.ts';
+import { type Entry, finding, isClaimed, newClaim, hourOf, merge, pollLimit } from './entry.ts';
 import { type Outcome, Poller, type PollerOptions } from './poller.ts';
 import { cutIntoPolls, nextClaims, type PollPlan, type Stale } from './polls.ts';
 import type { Change, ShardActor, ShardActorParts } from './shard-actor.ts';
@@ -18,6 +18,8 @@ const TABLE_PAUSE_MS = 5_000;
 const ANSWER_MS = 50;
 /** How long a write may take that no half of a deadline is left for. */
 const GRACE_MS = 300;
+/** For how long at least a call to the table is tried again. */
+const RETRY_MS = 1_000;
 
 /** The hosts of a shard that requests wait for. */
 interface Wanted {
@@ -175,20 +177,26 @@ export class HostResolver {
 
   /** Decides those of the hosts that memory decides by now. */
   #settle(shard: ShardActor, wanted: Wanted, hosts: Iterable<string>): void {
-    const { clock, memory, timing } = this.#options;
-    const now = clock.now();
+    const now = this.#options.clock.now();
     for (const host of hosts) {
       const waiters = wanted.waiters.get(host);
-      const entry = memory.get(host)?.entry;
-      if (waiters === undefined || entry === undefined) continue;
+      if (waiters === undefined) continue;
+      const entry = shard.known(host, now);
       for (const waiter of waiters) {
-        if (finding(entry, now, waiter.invocation.deadline.arrivedAt, timing) === undefined) continue;
+        if (!this.#isDecided(waiter, host, entry, now)) continue;
         waiter.decide(host, entry, this.#busy.has(host));
         waiters.delete(waiter);
       }
       if (waiters.size === 0) wanted.waiters.delete(host);
     }
     if (wanted.waiters.size === 0) this.#wanted.delete(shard);
+  }
+
+  /** Whether a host is decided for a waiter: by what is known of it, or by what decided it for this waiter before. */
+  #isDecided(waiter: Waiter, host: string, known: Entry, now: number): boolean {
+    const decided = waiter.decided.get(host);
+    const entry = decided === undefined ? known : merge(decided, known, now);
+    return finding(entry, now, waiter.invocation.deadline.arrivedAt, this.#options.timing) !== undefined;
   }
 
   /** Claims the stale hosts that nobody else has claimed, as many as can soon be polled, and queues their polls. */
@@ -222,7 +230,7 @@ export class HostResolver {
     shard: ShardActor,
     hosts: readonly string[],
   ): Promise<{ claimed: Target[]; unclaimed: Target[]; until: number }> {
-    const { clock, memory, timing } = this.#options;
+    const { clock } = this.#options;
     const wanted = this.#wanted.get(shard);
     const targets = hosts.map((host) => ({ host, shard }));
     for (const host of hosts) this.#busy.add(host);
@@ -231,11 +239,9 @@ export class HostResolver {
     const apply = (host: string, stored: Entry, now: number): Entry => {
       claimed.delete(host);
       if (this.#isClaimedByOther(stored.claim, now)) return stored;
-      const entry = merge(memory.get(host)?.entry ?? NO_ENTRY, stored, now);
-      const isStale = [...(wanted?.waiters.get(host) ?? [])].some(
-        ({ invocation }) => finding(entry, now, invocation.deadline.arrivedAt, timing) === undefined,
-      );
-      if (!isStale) return stored;
+      const waiters = [...(wanted?.waiters.get(host) ?? [])];
+      const entry = shard.known(host, now);
+      if (waiters.every((waiter) => this.#isDecided(waiter, host, entry, now))) return stored;
       claimed.add(host);
       const claim = newClaim(this.#owner, now, this.#poller.limitMs);
       until = claim.until;
@@ -327,10 +333,10 @@ export class HostResolver {
 
   /** When to give up writing a result: not so late that the answers which wait for it would be. */
   #writeBy(targets: readonly Target[]): number {
-    const soon = this.#options.clock.now() + GRACE_MS;
-    if (this.#isTableDown()) return soon;
+    const now = this.#options.clock.now();
+    if (this.#isTableDown()) return now + GRACE_MS;
     const deadlines = Array.from(this.#waitersOf(targets), (waiter) => waiter.invocation.deadline);
-    const tableBy = Math.max(soon, ...deadlines.map((deadline) => deadline.tableBy));
+    const tableBy = Math.max(now + RETRY_MS, ...deadlines.map((deadline) => deadline.tableBy));
     return Math.min(tableBy, ...deadlines.map((deadline) => deadline.answerBy - ANSWER_MS));
   }
 
@@ -346,13 +352,16 @@ export class HostResolver {
     return isClaimed(claim, now) && claim.owner !== this.#owner;
   }
 
-  /** Half of the time of the request that has the least: until then the table is asked again where it fails. */
+  /**
+   * Half of the time of the request that has the least: until then the table is asked again where it fails. A single fault
+   * after that is no reason yet to poll without it.
+   */
   #tableBy(wanted: Wanted | undefined): number {
     let by = Infinity;
     for (const waiters of wanted?.waiters.values() ?? []) {
       for (const { invocation } of waiters) by = Math.min(by, invocation.deadline.tableBy);
     }
-    return Number.isFinite(by) ? by : this.#options.clock.now();
+    return Math.max(Number.isFinite(by) ? by : 0, this.#options.clock.now() + RETRY_MS);
   }
 
   #planReread(wanted: Wanted, waits: boolean): void {

@@ -62,6 +62,13 @@ export class ShardActor {
     return this.#stored.entries.get(host)?.claim;
   }
 
+  /** What this environment knows of a host, from the table and from memory. */
+  known(host: string, now: number): Entry {
+    const remembered = this.#parts.memory.get(host)?.entry;
+    const stored = this.#stored.entries.get(host) ?? NO_ENTRY;
+    return remembered === undefined ? stored : merge(remembered, stored, now);
+  }
+
   /** Looks at DynamoDB. Where it does not answer by `until`, memory serves on. */
   async look(consistency: 'eventual' | 'strong', until: number): Promise<void> {
     try {

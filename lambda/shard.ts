@@ -70,14 +70,15 @@ export function packShard(entries: Entries): Uint8Array {
   const packed = pack([...entries]);
   if (packed.length <= LARGEST_PACKED_BYTES) return packed;
   const ranked = [...entries].sort(([, a], [, b]) => rank(b) - rank(a));
-  let kept = ranked.length;
-  for (let bytes = packed.length; bytes > LARGEST_PACKED_BYTES;) {
-    kept = Math.min(kept - 1, Math.floor((kept * LARGEST_PACKED_BYTES * 0.95) / bytes));
-    const smaller = pack(ranked.slice(0, kept));
-    if (smaller.length <= LARGEST_PACKED_BYTES) return smaller;
-    bytes = smaller.length;
+  const least = ranked.filter(([, entry]) => rank(entry) === Infinity).length;
+  let smaller = packed;
+  for (let kept = ranked.length; kept > least && smaller.length > LARGEST_PACKED_BYTES;) {
+    const fitting = Math.floor((kept * LARGEST_PACKED_BYTES * 0.95) / smaller.length);
+    kept = Math.max(least, Math.min(kept - 1, fitting));
+    smaller = pack(ranked.slice(0, kept));
   }
-  return packed;
+  // Claims alone may be too much for one item; then DynamoDB refuses it, and nothing was claimed.
+  return smaller;
 }
 
 function rank(entry: Entry): number {

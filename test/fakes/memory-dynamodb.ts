@@ -78,9 +78,8 @@ export class MemoryDynamoDb {
 
   #get(command: unknown, staleBy: number, unprocessed: number): unknown {
     if (!(command instanceof BatchGetItemCommand)) throw new Error('this table does no such thing');
-    const [[table, { Keys = [], ConsistentRead = false } = {}] = ['']] = Object.entries(
-      command.input.RequestItems ?? {},
-    );
+    const [[table, request] = ['', undefined]] = Object.entries(command.input.RequestItems ?? {});
+    const { Keys = [], ConsistentRead = false } = request ?? {};
     this.calls.push({ name: 'BatchGetItem', keys: Keys.length, isStrong: ConsistentRead });
     const done = Keys.slice(0, Math.max(0, Keys.length - unprocessed));
     const left = Keys.slice(done.length);

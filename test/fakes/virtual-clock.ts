@@ -6,6 +6,8 @@ interface Timer {
   readonly fire: () => void;
 }
 
+const MOST_AT_ONCE = 100_000;
+
 /**
  * Time that goes on only when nothing is left to do at its present moment. Whatever waits, waits on this clock, so that a
  * run of many environments is one sequence of events, the same each time.
@@ -14,6 +16,7 @@ export class VirtualClock implements Clock {
   #now: number;
   #timers: Timer[] = [];
   #order = 0;
+  #sameMoment = 0;
 
   constructor(now = Date.UTC(2026, 10, 23, 16)) {
     this.#now = now;
@@ -56,6 +59,7 @@ export class VirtualClock implements Clock {
     });
     settled.catch(() => {});
     await goOn();
+    // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- set when the promise settles
     while (!isSettled) {
       if (!this.#fireNext()) throw new Error('nothing is left that could settle the promise');
       await goOn();
@@ -74,6 +78,8 @@ export class VirtualClock implements Clock {
       if (next === undefined || timer.at < next.at || (timer.at === next.at && timer.order < next.order)) next = timer;
     }
     if (next === undefined) return false;
+    this.#sameMoment = next.at > this.#now ? 0 : this.#sameMoment + 1;
+    if (this.#sameMoment > MOST_AT_ONCE) throw new Error('time does not go on: something goes round and round');
     this.#timers = this.#timers.filter((timer) => timer !== next);
     this.#now = Math.max(this.#now, next.at);
     next.fire();

@@ -1,0 +1,199 @@
+import { describe, expect, test } from '@jest/globals';
+import { type Config, loadConfig, type Setting, SETTINGS } from '../../lambda/config.ts';
+import { ConfigurationError } from '../../lambda/errors.ts';
+
+const REQUIRED = {
+  ATTESTATION_SERVER: 'attester.mynetwork.com',
+  ATTESTATION_SECRET_ID: 'trusted-filter/client',
+  ATTESTATION_TABLE: 'attestations',
+};
+
+const DEFAULTS: Config = {
+  server: 'attester.mynetwork.com',
+  secretId: 'trusted-filter/client',
+  table: 'attestations',
+  port: 8443,
+  apiUrl: '/OpenAttestationWebServices/V1.0',
+  authTimeoutSeconds: 60,
+  requestCount: 100,
+  pollTimeoutSeconds: 20,
+  parallelPolls: 10,
+  recheckSeconds: 5,
+  fleetSize: 1_000,
+  maxHosts: 70_000,
+  hostPattern: undefined,
+};
+
+function faultsOf(env: Record<string, string | undefined>): readonly string[] {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.faults;
+    throw error;
+  }
+  return [];
+}
+
+describe('the configuration', () => {
+  test('needs three variables and has a default for all others', () => {
+    expect(loadConfig(REQUIRED)).toEqual(DEFAULTS);
+  });
+
+  test('takes an empty variable for one that is not set', () => {
+    const env: Record<string, string> = { ...REQUIRED };
+    for (const { variable } of Object.values(SETTINGS)) env[variable] ??= '';
+    expect(loadConfig(env)).toEqual(DEFAULTS);
+  });
+
+  test('has every setting under its own name', () => {
+    const env = {
+      ATTESTATION_SERVER: '10.1.2.3',
+      ATTESTATION_SECRET_ID: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:client-a1B2c3',
+      ATTESTATION_TABLE: 'arn:aws:dynamodb:eu-west-1:123456789012:table/attestations',
+      ATTESTATION_PORT: '8181',
+      ATTESTATION_API_URL: '/mtwilson/v2/integrations/openstack/',
+      ATTESTATION_AUTH_TIMEOUT: '600.5',
+      ATTESTATION_REQUEST_COUNT: '7',
+      ATTESTATION_POLL_TIMEOUT: '0.001',
+      ATTESTATION_PARALLEL_POLLS: '3',
+      ATTESTATION_RECHECK: '30',
+      ATTESTATION_FLEET_SIZE: '20000',
+      ATTESTATION_MAX_HOSTS: '500',
+      ATTESTATION_HOST_PATTERN: '^compute-\\d+$',
+    };
+    expect(loadConfig(env)).toEqual({
+      server: '10.1.2.3',
+      secretId: env.ATTESTATION_SECRET_ID,
+      table: env.ATTESTATION_TABLE,
+      port: 8181,
+      apiUrl: '/mtwilson/v2/integrations/openstack',
+      authTimeoutSeconds: 600.5,
+      requestCount: 7,
+      pollTimeoutSeconds: 0.001,
+      parallelPolls: 3,
+      recheckSeconds: 30,
+      fleetSize: 20_000,
+      maxHosts: 500,
+      hostPattern: /^compute-\d+$/u,
+    });
+    expect(Object.keys(env)).toEqual(Object.values(SETTINGS).map(({ variable }) => variable));
+  });
+
+  test('names its settings in the context of the stack as an operator writes them there', () => {
+    const contexts = Object.values(SETTINGS).map((setting: Setting<unknown>) => setting.context);
+    expect(contexts).toEqual([
+      'server',
+      'secretName',
+      undefined,
+      'port',
+      'apiUrl',
+      'authTimeout',
+      'requestCount',
+      'pollTimeout',
+      'parallelPolls',
+      'recheck',
+      'fleetSize',
+      'maxHosts',
+      'hostPattern',
+    ]);
+  });
+
+  test.each([
+    ['3', '60', 3],
+    ['60', '60', 60],
+    ['61', '60', 60],
+    ['', '2', 2],
+    ['5', '0', 0],
+  ])(
+    'of recheck %j and a validity of %s s rechecks after %d s: never later than the validity',
+    (recheck, validity, expected) => {
+      const env = { ...REQUIRED, ATTESTATION_RECHECK: recheck, ATTESTATION_AUTH_TIMEOUT: validity };
+      expect(loadConfig(env).recheckSeconds).toBe(expected);
+    },
+  );
+
+  test('reports all its faults at once, each once and by name, and repeats no value', () => {
+    const env = Object.fromEntries(Object.values(SETTINGS).map(({ variable }) => [variable, '(hunter2']));
+    expect(faultsOf(env)).toEqual(Object.values(SETTINGS).map(({ variable, rule }) => `${variable} ${rule}`));
+    expect(() => loadConfig(env)).toThrow(ConfigurationError);
+    expect(() => loadConfig(env)).not.toThrow('hunter2');
+  });
+
+  test('reports what is not set beside what is wrong', () => {
+    expect(faultsOf({ ATTESTATION_PORT: '0', ATTESTATION_TABLE: 'attestations' })).toEqual([
+      'ATTESTATION_SERVER is not set: it must be the host name or IP address of the attestation service, and nothing else',
+      'ATTESTATION_SECRET_ID is not set: it must be the name (or, in the variable, the ARN) of the secret with the client certificate',
+      'ATTESTATION_PORT must be a port, 1 to 65535',
+    ]);
+  });
+});
+
+const LABEL = 'a'.repeat(63);
+const LONGEST_NAME = `${LABEL}.${LABEL}.${LABEL}.${'a'.repeat(61)}`;
+const NO_WHOLE_NUMBERS = ['-1', '1.0', '1e3', '0x10', ' 7', '7 ', '+7', 'seven', '١'];
+const NO_SECONDS = ['-1', '-0.1', '1e3', '0x10', ' 7', '.5', '5.', '1,5', 'Infinity', 'NaN', '1m'];
+
+describe.each<[keyof typeof SETTINGS, good: string[], bad: string[]]>([
+  [
+    'server',
+    ['localhost', 'a', '192.0.2.1', '2001:db8::1', '::1', 'xn--bcher-kva.example', '1and1.com', LABEL, LONGEST_NAME],
+    [
+      'https://attester',
+      'attester:8443',
+      'attester/',
+      'user@attester',
+      '[::1]',
+      '256.0.0.1',
+      '10.1',
+      '12',
+      'a b',
+      ' a',
+      'a\n',
+      '-a',
+      'a-',
+      'a..b',
+      '.a',
+      'a_b',
+      'bücher.example',
+      'fe80::1%eth0',
+      'attester.1',
+      '0x7f000001',
+      `${LABEL}a`,
+      `${LONGEST_NAME}a`,
+    ],
+  ],
+  ['secretId', ['a', 'A/b_c+d=e.f@g-h', 'a'.repeat(2_048)], ['a b', 'a?', 'a\n', 'a'.repeat(2_049), 'ä']],
+  ['table', ['abc', 'A_b-c.d', 'a'.repeat(255)], ['ab', 'a b', 'abc\n', 'a'.repeat(1_025)]],
+  ['port', ['1', '65535'], ['0', '65536', ...NO_WHOLE_NUMBERS]],
+  [
+    'apiUrl',
+    ['/', '/a', '/a/b/', '/AttestationService/resources', '/a.b', '/a%20b'],
+    ['a', 'a/b', '//a', '/a?b', '/a#b', '/../a', '/a/..', '/a..b', '/a b', '/a\\b', '/a\n', '/ä', 'https://a/b'],
+  ],
+  ['authTimeoutSeconds', ['0', '0.001', '8640000'], ['8640000.001', '0.0001', ...NO_SECONDS]],
+  ['requestCount', ['1', '10000'], ['0', '10001', ...NO_WHOLE_NUMBERS]],
+  ['pollTimeoutSeconds', ['0.001', '8640000'], ['0', '0.000', '8640000.001', ...NO_SECONDS]],
+  ['parallelPolls', ['1', '1000'], ['0', '1001', ...NO_WHOLE_NUMBERS]],
+  ['recheckSeconds', ['0', '0.001', '8640000'], ['8640000.001', ...NO_SECONDS]],
+  ['fleetSize', ['1', '10000000'], ['0', '10000001', ...NO_WHOLE_NUMBERS]],
+  ['maxHosts', ['1', '1000000'], ['0', '1000001', ...NO_WHOLE_NUMBERS]],
+  ['hostPattern', ['.', '^[a-z]+$', '\\p{L}'], ['(', '[', '*', '\\', '(?<a', '\\p{Nothing}']],
+])('%s', (name, good, bad) => {
+  const { variable, rule } = SETTINGS[name];
+
+  test.each(good)('may be %j', (text) => {
+    expect(faultsOf({ ...REQUIRED, [variable]: text })).toEqual([]);
+  });
+
+  test.each(bad)('may not be %j', (text) => {
+    expect(faultsOf({ ...REQUIRED, [variable]: text })).toEqual([`${variable} ${rule}`]);
+  });
+});
+
+test.each([
+  ['/', ''],
+  ['/a/', '/a'],
+  ['/a', '/a'],
+])('the path prefix %s stands before /PollHosts as %j', (text, expected) => {
+  expect(loadConfig({ ...REQUIRED, ATTESTATION_API_URL: text }).apiUrl).toBe(expected);
+});
