@@ -8,5 +8,6 @@ const config: Config = {
   extensionsToTreatAsEsm: ['.ts'],
   collectCoverageFrom: ['lambda/**/*.ts'],
   coverageProvider: 'v8',
+  coverageThreshold: { global: { branches: 90 } },
 };
 export default config;

@@ -18,8 +18,6 @@ const TABLE_PAUSE_MS = 5_000;
 const ANSWER_MS = 50;
 /** How long a write may take that no half of a deadline is left for. */
 const GRACE_MS = 300;
-/** For how long at least a call to the table is tried again. */
-const RETRY_MS = 1_000;
 
 /** The hosts of a shard that requests wait for. */
 interface Wanted {
@@ -336,7 +334,7 @@ export class HostResolver {
     const now = this.#options.clock.now();
     if (this.#isTableDown()) return now + GRACE_MS;
     const deadlines = Array.from(this.#waitersOf(targets), (waiter) => waiter.invocation.deadline);
-    const tableBy = Math.max(now + RETRY_MS, ...deadlines.map((deadline) => deadline.tableBy));
+    const tableBy = Math.max(now, ...deadlines.map((deadline) => deadline.tableBy));
     return Math.min(tableBy, ...deadlines.map((deadline) => deadline.answerBy - ANSWER_MS));
   }
 
@@ -352,16 +350,13 @@ export class HostResolver {
     return isClaimed(claim, now) && claim.owner !== this.#owner;
   }
 
-  /**
-   * Half of the time of the request that has the least: until then the table is asked again where it fails. A single fault
-   * after that is no reason yet to poll without it.
-   */
+  /** Half of the time of the request that has the least: until then the table is asked again where it fails. */
   #tableBy(wanted: Wanted | undefined): number {
     let by = Infinity;
     for (const waiters of wanted?.waiters.values() ?? []) {
       for (const { invocation } of waiters) by = Math.min(by, invocation.deadline.tableBy);
     }
-    return Math.max(Number.isFinite(by) ? by : 0, this.#options.clock.now() + RETRY_MS);
+    return Number.isFinite(by) ? by : this.#options.clock.now();
   }
 
   #planReread(wanted: Wanted, waits: boolean): void {

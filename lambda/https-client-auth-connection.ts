@@ -60,7 +60,8 @@ export class HttpsClientAuthConnection implements Connection {
       }
       const encoding = headers['content-encoding'];
       if (encoding !== undefined && encoding !== 'identity') {
-        answer.destroy();
+        // Leaving a body behind is an error to its stream, which has to go somewhere.
+        answer.on('error', () => {}).destroy();
         throw new PollError('bad-reply', 'the answer is encoded although only "identity" was asked for');
       }
       const chunks: Buffer[] = [];

@@ -21,7 +21,8 @@ export interface StoredShard {
 const KEYS_PER_BATCH = 100;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 1_000;
-/** Every call is made once, however late; this is how long it then may take. */
+/** However late it is, a single fault is no reason yet to go without the table; this is how long a late call may take. */
+const LEAST_TRIES = 2;
 const SHORTEST_CALL_MS = 500;
 /** Faults that another try cannot mend: rights, names and shapes. */
 const FINAL_FAULTS = new Set([
@@ -70,7 +71,7 @@ export class ShardTable {
 
   /**
    * Reads a shard; the reads of one turn go out together.
-   * @param until when to stop trying again, epoch milliseconds; what was not tried yet is tried once all the same
+   * @param until when to stop trying again, epoch milliseconds; a second try is always made
    * @throws {TableError} where DynamoDB did not answer by then
    */
   read(index: number, consistency: 'eventual' | 'strong', until: number): Promise<StoredShard> {
@@ -165,7 +166,11 @@ export class ShardTable {
   }
 
   async #retry<T>(until: number, send: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
-    for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)) {
+    for (
+      let tries = 1, backoffMs = FIRST_BACKOFF_MS;
+      ;
+      tries++, backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)
+    ) {
       try {
         const leftMs = Math.max(until - this.#clock.now(), SHORTEST_CALL_MS);
         return await send(AbortSignal.timeout(Math.ceil(leftMs)));
@@ -174,7 +179,7 @@ export class ShardTable {
         this.#counts.fault('TableFaults', error);
         const isFinal = Error.isError(error) && FINAL_FAULTS.has(error.name);
         const pauseMs = backoffMs * (0.5 + Math.random() / 2);
-        if (isFinal || this.#clock.now() + pauseMs >= until) {
+        if (isFinal || (tries >= LEAST_TRIES && this.#clock.now() + pauseMs >= until)) {
           throw new TableError('DynamoDB did not do what was asked', { cause: error });
         }
         await this.#clock.wait(pauseMs);

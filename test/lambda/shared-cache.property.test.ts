@@ -271,7 +271,7 @@ function entriesOf(
   item: { entries?: { B?: Uint8Array } } | Record<string, { B?: Uint8Array }> | undefined,
 ): Map<string, Entry> {
   const packed = item?.['entries']?.B;
-  return packed === undefined ? new Map() : unpackShard(packed, TIMING);
+  return packed === undefined ? new Map<string, Entry>() : unpackShard(packed, TIMING);
 }
 
 /** A sequence that looks random and is always the same. */

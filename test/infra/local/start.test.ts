@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, test } from '@jest/globals';
+
+const START = fileURLToPath(new URL('../../../infra/local/start.ts', import.meta.url));
+const INVOKE = fileURLToPath(new URL('../../../infra/local/invoke.ts', import.meta.url));
+const FIXTURE = fileURLToPath(new URL('../../events/unknown-host.json', import.meta.url));
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(script: string, ...args: string[]): Promise<Ended> {
+  const { PATH = '' } = process.env;
+  try {
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [script, ...args], { env: { PATH } });
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    return error as Ended;
+  }
+}
+
+test('start --once prints what each fixture was answered, and ends', async () => {
+  const { code, stdout } = await run(START, '--once', '--port', '0');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/host +level +reason +vtime +passes\?/);
+  expect(stdout).toMatch(/untrusted-1\.example\.com +untrusted +untrusted +\S+Z +no/);
+  expect(stdout).toMatch(/988 more; in all 1000 of 1000 pass/);
+  expect(stdout).toMatch(/wrong-method → 405/);
+}, 30_000);
+
+test('start --without oat shows what an operator would see', async () => {
+  const { code, stdout } = await run(START, '--once', '--port', '0', '--without', 'oat');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/Attestation +left out/);
+  expect(stdout).toMatch(/compute-1\.example\.com +unknown +unreachable +– +no/);
+}, 60_000);
+
+test.each([
+  [['--port', 'x'], /--port must be a number/],
+  [['--without', 'the sun'], /--without takes one of dynamodb, secrets-manager, oat/],
+  [['--fast'], /--fast/],
+])('start %j is refused with what to do', async (args, message) => {
+  const { code, stderr } = await run(START, ...args);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(message);
+  expect(stderr).toMatch(/--help/);
+});
+
+test('start --help says what there is', async () => {
+  const { code, stdout } = await run(START, '--help');
+  expect(code).toBe(0);
+  for (const option of ['--once', '--port', '--without', 'AWS_ENDPOINT_URL_DYNAMODB']) expect(stdout).toContain(option);
+});
+
+test('invoke sends one fixture and prints the answer', async () => {
+  const { code, stdout } = await run(INVOKE, FIXTURE);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/"statusCode": 200/);
+  expect(stdout).toMatch(/"reason": "unknown"/);
+});
+
+test('invoke without a fixture says how it is used', async () => {
+  expect(await run(INVOKE)).toMatchObject({ code: 2, stderr: expect.stringContaining('npm run invoke') });
+});
