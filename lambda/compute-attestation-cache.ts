@@ -1,5 +1,5 @@
 import { waitUntil } from './clock.ts';
-import { type Entry, type Finding, finding, merge, purged } from './entry.ts';
+import { type Entry, type Finding, finding, merge, purged, type Timing } from './entry.ts';
 import { HostResolver, type HostResolverOptions } from './host-resolver.ts';
 import { shardOf } from './shard.ts';
 import { type Cell, ShardActor } from './shard-actor.ts';
@@ -89,18 +89,15 @@ export class ComputeAttestationCache {
   #lookUp(hosts: readonly string[], waiter: Waiter): { found: HostAttestation[]; missing: Set<string> } {
     const { clock, timing } = this.#options;
     const now = clock.now();
-    const { arrivedAt } = waiter.invocation.deadline;
-    const found: HostAttestation[] = [];
+    const found = findInMemory(hosts, this.#memory, now, waiter.invocation.deadline.arrivedAt, timing);
     const missing = new Set<string>();
-    for (const host of hosts) {
-      const cell = this.#memory.get(host);
-      let attestation: HostAttestation | undefined;
-      if (cell?.shard.serves(now) === true) attestation = finding(cell.entry, now, arrivedAt, timing);
-      attestation ??= this.#lookUpDecided(host, cell, waiter, now);
+    for (let i = found.indexOf(undefined); i !== -1; i = found.indexOf(undefined, i + 1)) {
+      const host = hosts[i] as string;
+      const attestation = this.#lookUpDecided(host, this.#memory.get(host), waiter, now);
       if (attestation === PENDING) missing.add(host);
-      found.push(attestation);
+      found[i] = attestation;
     }
-    return { found, missing };
+    return { found: found as HostAttestation[], missing };
   }
 
   /** For a host that memory alone does not decide: its name may rule it out, or this request may have decided it. */
@@ -135,4 +132,20 @@ export class ComputeAttestationCache {
     }
     return shard;
   }
+}
+
+/** The one loop that every host of every request goes through: nothing in it but what it needs. */
+function findInMemory(
+  hosts: readonly string[],
+  memory: ReadonlyMap<string, Cell>,
+  now: number,
+  arrivedAt: number,
+  timing: Timing,
+): (HostAttestation | undefined)[] {
+  const found = new Array<HostAttestation | undefined>(hosts.length);
+  for (let i = 0; i < hosts.length; i++) {
+    const cell = memory.get(hosts[i] as string);
+    found[i] = cell?.shard.serves(now) === true ? finding(cell.entry, now, arrivedAt, timing) : undefined;
+  }
+  return found;
 }

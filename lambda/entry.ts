@@ -92,6 +92,19 @@ export function toAttestation(answer: Answer, sentAt: number, receivedAt: number
   return { ...answer, sentAt, receivedAt, validUntil: from + timing.validityMs };
 }
 
+/** Has hosts of which the service said the same, in the same poll, share one object. */
+export class SharedAttestations {
+  readonly #known = new Map<string, Attestation>();
+
+  of(attestation: Attestation): Attestation {
+    const { reason, vtime, sentAt, receivedAt } = attestation;
+    const key = `${reason} ${vtime} ${sentAt} ${receivedAt}`;
+    const known = this.#known.get(key);
+    if (known === undefined) this.#known.set(key, attestation);
+    return known ?? attestation;
+  }
+}
+
 /** Whether the attestation is valid by its own time, whoever asks. */
 export function isValid(attestation: Attestation, now: number): boolean {
   return now < attestation.validUntil && isFromNow(attestation.receivedAt, now);

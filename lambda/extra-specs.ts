@@ -35,7 +35,7 @@ export function requiredTrust(extraSpecs: unknown, where: string): RequiredTrust
         `"${where}" asks for "${required}" with one of "trust:trusted_host" and "trust" and for "${value}" with the other.`,
       );
     }
-    required = value;
+    required = value === 'trusted' ? 'trusted' : 'untrusted';
   }
   return required;
 }

@@ -3,9 +3,10 @@ import { parseBody } from './body.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { newDeadline } from './deadline.ts';
+import type { Reason } from './entry.ts';
 import type { RequestLog } from './request-log.ts';
 import { protocolOf } from './routes.ts';
-import type { TrustedFilter } from './trusted-filter.ts';
+import type { TrustedFilter, Verdicts } from './trusted-filter.ts';
 import { newInvocation } from './waiter.ts';
 
 /** What it takes to answer a request. */
@@ -41,10 +42,7 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
     times.push(performance.now());
     const body = JSON.stringify(protocol.render(request, verdicts));
     times.push(performance.now());
-    const rejected: Record<string, number> = {};
-    for (const reason of verdicts.reasons ?? []) {
-      if (reason !== verdicts.passing) rejected[reason] = (rejected[reason] ?? 0) + 1;
-    }
+    const rejected = countRejected(verdicts);
     const [parse_ms, attest_ms, render_ms] = times
       .slice(1)
       .map((end, i) => Math.round((end - (times[i] ?? end)) * 1000) / 1000);
@@ -65,4 +63,21 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
       body,
     };
   };
+}
+
+function countRejected({ reasons = [], passing }: Verdicts): Record<string, number> {
+  const counts: Record<string, number> = {};
+  let counted: Reason | undefined;
+  let count = 0;
+  for (const reason of reasons) {
+    if (reason === passing) continue;
+    if (reason !== counted) {
+      if (counted !== undefined) counts[counted] = count;
+      counted = reason;
+      count = counts[reason] ?? 0;
+    }
+    count++;
+  }
+  if (counted !== undefined) counts[counted] = count;
+  return counts;
 }

@@ -52,7 +52,7 @@ function parseAnswer(entry: Record<string, unknown>): Answer {
   if (undecided !== undefined) return { level: 'unknown', reason: undecided, ...time };
   if (word !== 'trusted' && word !== 'untrusted') return { ...BAD_REPLY, ...time };
   if (vtime === undefined) return { level: 'unknown', reason: 'bad-vtime' };
-  return { level: word, reason: word, vtime };
+  return word === 'trusted' ? { level: word, reason: 'trusted', vtime } : { level: word, reason: 'untrusted', vtime };
 }
 
 function agree(a: Answer, b: Answer): boolean {

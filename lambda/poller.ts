@@ -2,11 +2,13 @@ import type { AttestationService, PollResult } from './attestation-service.ts';
 import type { Clock } from './clock.ts';
 import type { Counts } from './counts.ts';
 import {
+  type Attestation,
   CLOCK_DIFFERENCE_MS,
   type Entry,
   LONGEST_CLAIM_MS,
   nextPause,
   type Reason,
+  SharedAttestations,
   type Timing,
   toAttestation,
   withAttestation,
@@ -67,10 +69,13 @@ export class Poller {
     const { answers, sentAt, receivedAt } = result;
     counts.add('UnaskedAnswers', result.unasked);
     counts.add('FutureVtimes', result.futureVtimes);
-    const attestations = new Map(
-      Array.from(answers, ([host, answer]) => [host, toAttestation(answer, sentAt, receivedAt, timing)]),
-    );
-    for (const { validUntil } of attestations.values()) if (validUntil <= receivedAt) counts.add('LateVtimes');
+    const shared = new SharedAttestations();
+    const attestations = new Map<string, Attestation>();
+    for (const [host, answer] of answers) {
+      const attestation = shared.of(toAttestation(answer, sentAt, receivedAt, timing));
+      if (attestation.validUntil <= receivedAt) counts.add('LateVtimes');
+      attestations.set(host, attestation);
+    }
     const missing = this.#failed('not-in-reply', sentAt, asked === 1 || answers.size === 0);
     return (host, entry, now) => {
       const attestation = attestations.get(host);

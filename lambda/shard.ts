@@ -9,6 +9,7 @@ import {
   type Entry,
   levelOf,
   REASONS,
+  SharedAttestations,
   type Timing,
   toAttestation,
   type Try,
@@ -143,10 +144,12 @@ export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Ent
     claims.set(i, { owner: columns.owners[owner] ?? '', until: base + until });
   }
   const purges = new Map(columns.purges.map(([i, at]) => [i, base + at]));
+  const shared = new SharedAttestations();
   const entries = new Map<string, Entry>();
   for (const [i, host] of columns.hosts.entries()) {
+    const attestation = attestationAt(columns, i, timing);
     entries.set(host, {
-      attestation: attestationAt(columns, i, timing),
+      attestation: attestation && shared.of(attestation),
       lastTry: tries.get(i),
       claim: claims.get(i),
       purgedAt: purges.get(i),

@@ -49,12 +49,16 @@ export class TrustedFilter {
 
 function judge(attestations: readonly HostAttestation[], trust: RequiredTrust, now: number, timing: Timing): Verdicts {
   let validUntil: number | undefined;
-  const reasons = attestations.map((attestation) => {
-    if (attestation.level === trust && 'validUntil' in attestation) {
-      const until = usableUntil(attestation, now, timing);
-      if (validUntil === undefined || until < validUntil) validUntil = until;
-    }
-    return attestation.reason;
-  });
+  let last: HostAttestation | undefined;
+  const reasons = new Array<Reason>(attestations.length);
+  for (let i = 0; i < attestations.length; i++) {
+    const attestation = attestations[i] as HostAttestation;
+    reasons[i] = attestation.reason;
+    // Hosts of one poll share what was said of them.
+    if (attestation === last || attestation.level !== trust || !('validUntil' in attestation)) continue;
+    last = attestation;
+    const until = usableUntil(attestation, now, timing);
+    if (validUntil === undefined || until < validUntil) validUntil = until;
+  }
   return { reasons, passing: trust, validUntil };
 }

@@ -102,6 +102,8 @@ function render(request: FilterRequest, verdicts: Verdicts): unknown {
   if (reasons === undefined) return { hosts: request.hosts, rejected: [] };
   const hosts: string[] = [];
   const rejected = new Map<Reason, string[]>();
+  let group: string[] = [];
+  let groupReason: Reason | undefined;
   for (let i = 0; i < reasons.length; i++) {
     const host = request.hosts[i] as string;
     const reason = reasons[i] as Reason;
@@ -109,9 +111,12 @@ function render(request: FilterRequest, verdicts: Verdicts): unknown {
       hosts.push(host);
       continue;
     }
-    const others = rejected.get(reason);
-    if (others === undefined) rejected.set(reason, [host]);
-    else others.push(host);
+    if (reason !== groupReason) {
+      groupReason = reason;
+      group = rejected.get(reason) ?? [];
+      rejected.set(reason, group);
+    }
+    group.push(host);
   }
   return {
     hosts,

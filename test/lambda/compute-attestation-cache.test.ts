@@ -276,13 +276,32 @@ describe('the traps of a shared cache', () => {
     expect(attester.polls).toHaveLength(1);
   });
 
+  test('an own claim of the past, which an eventual read shows again, is no leave to poll', async () => {
+    // Late answers: the host is stale again after the recheck, while the claim of the first poll has not ended by time.
+    attester.vtime = (now) => now - 120_000;
+    const [first, second] = [environment(), environment()];
+    await clock.run(first.ask([HOST]));
+    await clock.advance(6_000);
+    attester.latencyMs = 5_000;
+    const other = second.ask([HOST]);
+    while (attester.polls.length < 2) await clock.advance(1);
+    dynamodb.weather = () => ({ staleBy: 2 });
+    await clock.run(Promise.all([first.ask([HOST]), other]));
+    expect(attester.mostAtOnce).toBe(1);
+    expect(attester.polls).toHaveLength(2);
+  });
+
   test('a want that arrives while a claim is being written is not overlooked', async () => {
     weatherOf('PutItem', { latencyMs: 500 });
+    attester.latencyMs = 10_000;
     const busy = environment();
     const first = busy.ask([HOST]);
     await clock.advance(300);
     const second = busy.ask(['other']);
+    while (attester.polls.length < 1) await clock.advance(1);
+    attester.latencyMs = 1_000;
     expect((await clock.run(second)).passed).toEqual(['other']);
+    expect(clock.now() - start()).toBeLessThan(5_000);
     expect((await clock.run(first)).passed).toEqual([HOST]);
   });
 });
