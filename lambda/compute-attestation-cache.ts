@@ -1,5 +1,5 @@
 import { waitUntil } from './clock.ts';
-import { type Entry, type Finding, finding, merge, purged, type Timing } from './entry.ts';
+import { type Entry, type Finding, finding, merge, purged } from './entry.ts';
 import { HostResolver, type HostResolverOptions } from './host-resolver.ts';
 import { shardOf } from './shard.ts';
 import { type Cell, ShardActor } from './shard-actor.ts';
@@ -28,6 +28,7 @@ export class ComputeAttestationCache {
   readonly #memory = new Map<string, Cell>();
   readonly #shards = new Map<number, ShardActor>();
   readonly #resolver: HostResolver;
+  #lookUps = 0;
 
   constructor(options: ComputeAttestationCacheOptions) {
     this.#options = { ...options, memory: this.#memory };
@@ -43,16 +44,20 @@ export class ComputeAttestationCache {
    * The attestations of many hosts, as they stand when the promise resolves.
    * @returns one for each host, in their order; never rejects for a fault of DynamoDB or of the service
    */
-  async getHostAttestations(hosts: readonly string[], invocation: Invocation): Promise<HostAttestation[]> {
-    const { deadline, from } = invocation;
-    const { clock } = this.#options;
+  getHostAttestations(hosts: readonly string[], invocation: Invocation): Promise<HostAttestation[]> {
     const waiter = new Waiter(invocation);
-    let { found, missing } = this.#lookUp(hosts, waiter);
-    if (missing.size === 0) {
-      from.memory += hosts.length;
-      return found;
-    }
-    const notInMemory = missing;
+    const { found, missing } = this.#lookUp(hosts, waiter);
+    if (missing.size > 0) return this.#waitFor(hosts, missing, waiter);
+    invocation.from.memory += hosts.length;
+    return Promise.resolve(found);
+  }
+
+  /** Has what memory misses looked up in the table or polled, until every host is decided or the time is over. */
+  async #waitFor(hosts: readonly string[], notInMemory: Set<string>, waiter: Waiter): Promise<HostAttestation[]> {
+    const { deadline, from } = waiter.invocation;
+    const { clock } = this.#options;
+    let missing = notInMemory;
+    let found: HostAttestation[] = [];
     while (missing.size > 0 && clock.now() < deadline.stopAt) {
       await this.#resolver.resolve(this.#byShard(missing), waiter);
       ({ found, missing } = this.#lookUp(hosts, waiter));
@@ -89,9 +94,13 @@ export class ComputeAttestationCache {
   #lookUp(hosts: readonly string[], waiter: Waiter): { found: HostAttestation[]; missing: Set<string> } {
     const { clock, timing } = this.#options;
     const now = clock.now();
-    const found = findInMemory(hosts, this.#memory, now, waiter.invocation.deadline.arrivedAt, timing);
+    const { arrivedAt } = waiter.invocation.deadline;
+    const judge = ({ entry, shard }: Cell): Finding | undefined =>
+      shard.serves(now) ? finding(entry, now, arrivedAt, timing) : undefined;
+    const found = findInMemory(hosts, this.#memory, ++this.#lookUps, judge);
     const missing = new Set<string>();
-    for (let i = found.indexOf(undefined); i !== -1; i = found.indexOf(undefined, i + 1)) {
+    for (let i = 0; i < found.length; i++) {
+      if (found[i] !== undefined) continue;
       const host = hosts[i] as string;
       const attestation = this.#lookUpDecided(host, this.#memory.get(host), waiter, now);
       if (attestation === PENDING) missing.add(host);
@@ -134,18 +143,26 @@ export class ComputeAttestationCache {
   }
 }
 
-/** The one loop that every host of every request goes through: nothing in it but what it needs. */
+/**
+ * The one loop that every host of every request goes through: nothing in it but what it needs. A cell is judged once for
+ * all of its hosts.
+ * @param lookUp a number that no look-up before had
+ */
 function findInMemory(
   hosts: readonly string[],
   memory: ReadonlyMap<string, Cell>,
-  now: number,
-  arrivedAt: number,
-  timing: Timing,
+  lookUp: number,
+  judge: (cell: Cell) => Finding | undefined,
 ): (HostAttestation | undefined)[] {
   const found = new Array<HostAttestation | undefined>(hosts.length);
   for (let i = 0; i < hosts.length; i++) {
     const cell = memory.get(hosts[i] as string);
-    found[i] = cell?.shard.serves(now) === true ? finding(cell.entry, now, arrivedAt, timing) : undefined;
+    if (cell === undefined) continue;
+    if (cell.judgedBy !== lookUp) {
+      cell.judgedBy = lookUp;
+      cell.found = judge(cell);
+    }
+    found[i] = cell.found;
   }
   return found;
 }

@@ -91,8 +91,9 @@ export class RequestLog {
 
   #publish(record: RequestRecord, values: ReadonlyMap<string, number>, status: number, durationMs: number): void {
     const metrics = this.#metrics;
-    const count = (name: string, value: number | undefined): void => {
-      if (value !== undefined) metrics.addMetric(name, MetricUnit.Count, value);
+    // What did not happen costs nothing: a sum over no data is zero.
+    const count = (name: string, value = 0): void => {
+      if (value !== 0) metrics.addMetric(name, MetricUnit.Count, value);
     };
     count('Requests', 1);
     count('ClientErrors', status >= 400 && status < 500 ? 1 : 0);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import type { Counts } from './counts.ts';
-import { type Attestation, type Entry, isKept, merge, NO_ENTRY, type Timing } from './entry.ts';
+import { type Attestation, type Entry, type Finding, isKept, merge, NO_ENTRY, type Timing } from './entry.ts';
 import { TableError } from './errors.ts';
 import { nextVersion } from './shard.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
@@ -17,6 +17,9 @@ const LONGEST_CONFLICT_PAUSE_MS = 200;
 export interface Cell {
   readonly entry: Entry;
   readonly shard: ShardActor;
+  /** The look-up that judged the cell last, and what it found: for the other hosts of the same look-up. */
+  judgedBy: number;
+  found: Finding | undefined;
 }
 
 /** What a write does to the entries of some hosts. It may be worked out several times, each time on newer entries. */
@@ -26,6 +29,10 @@ export interface Change {
   readonly apply: (host: string, entry: Entry, now: number) => Entry;
   /** When to stop trying, epoch milliseconds. */
   readonly until: number;
+}
+
+function newCell(entry: Entry, shard: ShardActor): Cell {
+  return { entry, shard, judgedBy: 0, found: undefined };
 }
 
 /** What the actors of an environment share. */
@@ -187,11 +194,11 @@ export class ShardActor {
 
   #cell(entry: Entry): Cell {
     const { attestation, lastTry, purgedAt, definite, asked } = entry;
-    if (attestation === undefined || lastTry !== undefined || purgedAt !== undefined) return { entry, shard: this };
+    if (attestation === undefined || lastTry !== undefined || purgedAt !== undefined) return newCell(entry, this);
     const shared = this.#cells.get(attestation);
     if (shared?.entry.definite === definite && shared.entry.asked === asked) return shared;
     // The claim is in what is stored; memory has no use for it.
-    const cell = { entry: { attestation, definite, asked }, shard: this };
+    const cell = newCell({ attestation, definite, asked }, this);
     this.#cells.set(attestation, cell);
     return cell;
   }

@@ -138,12 +138,13 @@ function isLoopback(url: string): boolean {
 
 /**
  * Loads the bundled function, as Lambda would, with these variables set.
+ * @param instance another one for each that is to have a memory of its own
  * @throws {Error} where it was not built
  */
-export async function loadFunction(env: Readonly<Record<string, string>>): Promise<Handler> {
+export async function loadFunction(env: Readonly<Record<string, string>>, instance = ''): Promise<Handler> {
   Object.assign(process.env, env);
   const bundle = new URL('../../dist/filter/index.mjs', import.meta.url);
   if (!existsSync(bundle)) throw new Error('There is no dist/filter: run npm run build first.');
-  const { handler } = (await import(bundle.href)) as { handler: Handler };
+  const { handler } = (await import(`${bundle.href}?${instance}`)) as { handler: Handler };
   return handler;
 }
