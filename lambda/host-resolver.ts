@@ -12,6 +12,7 @@ export interface HostResolverOptions extends ShardActorParts, PollerOptions {
 
 const FIRST_REREAD_MS = 250;
 const LONGEST_REREAD_MS = 1_000;
+const REREAD_GROWTH = 1.2;
 /** How long after a table that did not answer polls go out without asking it first. */
 const TABLE_PAUSE_MS = 5_000;
 /** How long before a request's answer the last write for it is given up. */
@@ -22,9 +23,8 @@ const GRACE_MS = 300;
 /** The hosts of a shard that requests wait for. */
 interface Wanted {
   readonly waiters: Map<string, Set<Waiter>>;
-  /** Whether to look again for what others have claimed, and how often that was done. */
-  reread: 'none' | 'planned' | 'due';
-  rereads: number;
+  /** Whether others have claimed some of the hosts. */
+  waits: boolean;
 }
 
 interface Target {
@@ -57,6 +57,9 @@ export class HostResolver {
   #running = false;
   #round: Promise<void> = Promise.resolve();
   #isDirty = false;
+  /** Whether to look again for what others have claimed, and how often that was done. */
+  #reread: 'none' | 'planned' | 'due' = 'none';
+  #rereads = 0;
   #tableFailedAt = -Infinity;
 
   constructor(options: HostResolverOptions) {
@@ -80,7 +83,7 @@ export class HostResolver {
     for (const [shard, wantedHosts] of hostsByShard) {
       let wanted = this.#wanted.get(shard);
       if (wanted === undefined) {
-        wanted = { waiters: new Map(), reread: 'none', rereads: 0 };
+        wanted = { waiters: new Map(), waits: false };
         this.#wanted.set(shard, wanted);
       }
       for (const host of wantedHosts) {
@@ -161,10 +164,10 @@ export class HostResolver {
   async #lookAtTable(): Promise<void> {
     const now = this.#options.clock.now();
     const looks: Promise<void>[] = [];
+    const isRereadDue = this.#reread === 'due';
+    if (isRereadDue) this.#reread = 'none';
     for (const [shard, wanted] of this.#wanted) {
-      if (wanted.reread === 'due') {
-        wanted.reread = 'none';
-        wanted.rereads++;
+      if (wanted.waits && isRereadDue) {
         looks.push(shard.look('strong', this.#tableBy(wanted)));
       } else if (!shard.serves(now)) {
         looks.push(shard.look('eventual', this.#tableBy(wanted)));
@@ -211,8 +214,9 @@ export class HostResolver {
         else hosts.push(host);
       }
       if (hosts.length > 0) stale.push({ shard, hosts });
-      this.#planReread(wanted, waits);
+      wanted.waits = waits;
     }
+    this.#planReread();
     stale.sort((a, b) => a.shard.index - b.shard.index);
     const claims = nextClaims(stale, this.#busy.size, plan);
     const batches = await Promise.all(claims.map(({ shard, hosts }) => this.#claimShard(shard, hosts)));
@@ -359,15 +363,16 @@ export class HostResolver {
     return Number.isFinite(by) ? by : this.#options.clock.now();
   }
 
-  #planReread(wanted: Wanted, waits: boolean): void {
+  /** Looks again, after a while, for what others have claimed: at all such shards at once. */
+  #planReread(): void {
     const { clock } = this.#options;
-    if (!waits) {
-      wanted.rereads = 0;
-    } else if (wanted.reread === 'none') {
-      wanted.reread = 'planned';
-      const delayMs = Math.min(LONGEST_REREAD_MS, FIRST_REREAD_MS * 1.5 ** wanted.rereads) * (0.75 + Math.random() / 4);
-      void clock.wait(delayMs).then(() => {
-        wanted.reread = 'due';
+    if (![...this.#wanted.values()].some(({ waits }) => waits)) {
+      this.#rereads = 0;
+    } else if (this.#reread === 'none') {
+      this.#reread = 'planned';
+      const delayMs = Math.min(LONGEST_REREAD_MS, FIRST_REREAD_MS * REREAD_GROWTH ** this.#rereads++);
+      void clock.wait(delayMs * (0.75 + Math.random() / 4)).then(() => {
+        this.#reread = 'due';
         if (this.#wanted.size > 0) this.#wake();
       });
     }

@@ -58,7 +58,8 @@ export async function polls(): Promise<Report> {
     const env = cloud.env(oat, await cloud.table());
     progress(`polls: starting ${PROCESSES} processes`);
     const environments = await Promise.all(Array.from({ length: PROCESSES }, () => cloud.environment(env)));
-    await Promise.all(environments.map((environment) => environment.invoke(filterEvent(['warm-up'], null))));
+    // Environments that have polled before, and know nothing of these hosts.
+    await Promise.all(environments.map((environment) => environment.invoke(filterEvent(['another']))));
     progress('polls: cold');
     const cold = await storm(environments);
     const afterCold = seen.perHost(HOSTS);
