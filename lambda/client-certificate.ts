@@ -12,6 +12,9 @@ export interface ClientCertificate {
   readonly authBlob?: string;
 }
 
+/** How long reading the secret may take in all, an answer that stalls included. */
+const SECRET_TIMEOUT_MS = 8_000;
+
 /** Reads the secret once and keeps it; what failed is not kept, so the next call tries again. */
 export class ClientCertificateLoader {
   readonly #secretId: string;
@@ -41,9 +44,12 @@ export class ClientCertificateLoader {
     try {
       // Without the stage, some endpoints return a rotated secret's old value.
       const command = new GetSecretValueCommand({ SecretId: this.#secretId, VersionStage: 'AWSCURRENT' });
-      text = (await this.#client.send(command)).SecretString;
-    } catch (cause) {
-      throw new ClientCertificateError('the secret could not be read from Secrets Manager', { cause });
+      const abortSignal = AbortSignal.timeout(SECRET_TIMEOUT_MS);
+      text = (await this.#client.send(command, { abortSignal })).SecretString;
+    } catch (error) {
+      // What the endpoint says in full may quote the secret; what kind of fault it is says enough.
+      const kind = Error.isError(error) ? error.name : typeof error;
+      throw new ClientCertificateError(`the secret could not be read from Secrets Manager: ${kind}`);
     }
     if (text === undefined) throw new ClientCertificateError('the secret has no text (SecretString)');
     return parseSecret(text);

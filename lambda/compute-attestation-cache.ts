@@ -92,7 +92,7 @@ export class ComputeAttestationCache {
 
   /** What memory has for each host. Hosts that nothing decides are missing, and pending for now. */
   #lookUp(hosts: readonly string[], waiter: Waiter): { found: HostAttestation[]; missing: Set<string> } {
-    const { clock, timing } = this.#options;
+    const { clock, hostPattern, timing } = this.#options;
     const now = clock.now();
     const { arrivedAt } = waiter.invocation.deadline;
     const judge = ({ entry, shard }: Cell): Finding | undefined =>
@@ -100,8 +100,13 @@ export class ComputeAttestationCache {
     const found = findInMemory(hosts, this.#memory, ++this.#lookUps, judge);
     const missing = new Set<string>();
     for (let i = 0; i < found.length; i++) {
-      if (found[i] !== undefined) continue;
+      if (found[i] !== undefined && hostPattern === undefined) continue;
       const host = hosts[i] as string;
+      if (hostPattern?.test(host) === false) {
+        found[i] = NOT_A_HOST;
+        continue;
+      }
+      if (found[i] !== undefined) continue;
       const attestation = this.#lookUpDecided(host, this.#memory.get(host), waiter, now);
       if (attestation === PENDING) missing.add(host);
       found[i] = attestation;
@@ -109,10 +114,9 @@ export class ComputeAttestationCache {
     return { found: found as HostAttestation[], missing };
   }
 
-  /** For a host that memory alone does not decide: its name may rule it out, or this request may have decided it. */
+  /** For a host that memory alone does not decide: this request may have decided it before. */
   #lookUpDecided(host: string, cell: Cell | undefined, waiter: Waiter, now: number): HostAttestation {
-    const { hostPattern, timing } = this.#options;
-    if (hostPattern?.test(host) === false) return NOT_A_HOST;
+    const { timing } = this.#options;
     const decided: Entry | undefined = waiter.decided.get(host);
     if (decided === undefined || !this.#shardOf(host).serves(now)) return PENDING;
     const known = cell === undefined ? decided : merge(decided, cell.entry, now);

@@ -150,9 +150,16 @@ export function newClaim(owner: string, now: number, limitMs: number): Claim {
   return { owner, until: now + Math.min(limitMs + CLOCK_DIFFERENCE_MS, LONGEST_CLAIM_MS) };
 }
 
-/** How long a poll on a claim that ends then may still take when it is sent now, in milliseconds. */
-export function pollLimit(claimedUntil: number, now: number): number {
-  return claimedUntil - CLOCK_DIFFERENCE_MS - now;
+/**
+ * How long a poll may take when it is sent now: `limitMs`, or what its claim still covers, but half of it at least, since
+ * writing the claim took a part; then half of the room for clocks that differ must still be left.
+ * @param claimedUntil when the claim ends; undefined where there is none
+ * @returns undefined where the claim ends too early for that
+ */
+export function pollLimit(limitMs: number, claimedUntil: number | undefined, now: number): number | undefined {
+  if (claimedUntil === undefined) return limitMs;
+  if (claimedUntil - CLOCK_DIFFERENCE_MS / 2 - now < limitMs / 2) return undefined;
+  return Math.min(limitMs, Math.max(limitMs / 2, claimedUntil - CLOCK_DIFFERENCE_MS - now));
 }
 
 /** Whether somebody with a right clock can have written this time. */

@@ -5,6 +5,15 @@ import { quote } from './quote.ts';
 /** The key that Nova's code read, and the one that its documentation named. */
 const KEYS = new Set(['trust:trusted_host', 'trust']);
 
+/** Whether a reader would take the key for one that asks for trust, whatever its case, spaces and invisible characters. */
+function looksLikeTrust(key: string): boolean {
+  return key
+    .normalize('NFKC')
+    .replace(/[\p{C}\p{Z}]/gu, '')
+    .toLowerCase()
+    .startsWith('trust');
+}
+
 /**
  * The trust that a flavor's extra specs require.
  * @param where what the caller called the extra specs, for the error
@@ -18,9 +27,8 @@ export function requiredTrust(extraSpecs: unknown, where: string): RequiredTrust
   }
   let required: RequiredTrust | undefined;
   for (const [key, value] of Object.entries(extraSpecs) as [string, unknown][]) {
-    const plain = key.trim().toLowerCase();
     if (!KEYS.has(key)) {
-      if (!plain.startsWith('trust')) continue;
+      if (!looksLikeTrust(key)) continue;
       throw new InvalidRequestError(
         `"${where}" has the key ${quote(key)}, which asks for nothing: the keys are "trust:trusted_host" and "trust".`,
       );

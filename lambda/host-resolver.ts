@@ -278,9 +278,8 @@ export class HostResolver {
         waiting.push(batch);
         continue;
       }
-      const coveredMs = claimedUntil === undefined ? Infinity : pollLimit(claimedUntil, clock.now());
-      const limitMs = Math.min(this.#poller.limitMs, coveredMs);
-      if (limitMs < this.#poller.limitMs / 2) {
+      const limitMs = pollLimit(this.#poller.limitMs, claimedUntil, clock.now());
+      if (limitMs === undefined) {
         // The claim waited so long that it would end before a poll could: claim again.
         for (const { host } of batch.targets) this.#busy.delete(host);
         this.#isDirty = true;

@@ -1,10 +1,13 @@
 import { isIPv6 } from 'node:net';
+import type { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Connection, HttpAnswer, PostLimits } from './attestation-service.ts';
 import type { ClientCertificate } from './client-certificate.ts';
 import { PollError } from './errors.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
+/** How long the rest of an answer that is a fault is read. */
+const REST_MS = 1_000;
 /** Longer than the usual pause between two requests of a scheduler, shorter than what servers usually keep. */
 const KEEP_ALIVE_MS = 30_000;
 
@@ -37,11 +40,7 @@ export class HttpsClientAuthConnection implements Connection {
   async post(path: string, body: string, { signal, maxBytes }: PostLimits): Promise<HttpAnswer> {
     try {
       const { pool, authBlob } = await abortable(this.#authenticate(), signal);
-      const {
-        statusCode,
-        headers,
-        body: answer,
-      } = await pool.request({
+      const request = pool.request({
         method: 'POST',
         path,
         body,
@@ -53,15 +52,16 @@ export class HttpsClientAuthConnection implements Connection {
           ...(authBlob === undefined ? {} : { 'x-auth-blob': authBlob }),
         },
       });
+      // undici heeds the signal only once it has a connection.
+      const { statusCode, headers, body: answer } = await abortable(request, signal, (late) => leave(late.body));
       if (statusCode < 200 || statusCode > 299) {
         // What it says beside its status decides nothing; a short rest is read so that the connection can be used again.
-        await answer.dump({ limit: maxBytes, signal });
+        await answer.dump({ limit: maxBytes, signal: AbortSignal.timeout(REST_MS) }).catch(() => {});
         return { status: statusCode, body: Buffer.alloc(0) };
       }
       const encoding = headers['content-encoding'];
       if (encoding !== undefined && encoding !== 'identity') {
-        // Leaving a body behind is an error to its stream, which has to go somewhere.
-        answer.on('error', () => {}).destroy();
+        leave(answer);
         throw new PollError('bad-reply', 'the answer is encoded although only "identity" was asked for');
       }
       const chunks: Buffer[] = [];
@@ -118,10 +118,18 @@ export class HttpsClientAuthConnection implements Connection {
   }
 }
 
-/** The promise's outcome, or a rejection as soon as the signal is aborted; the promise itself goes on. */
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Closes the connection of an answer that nobody reads; to its stream that is an error, which has to go somewhere. */
+function leave(answer: Readable): void {
+  answer.on('error', () => {}).destroy();
+}
+
+/** The promise's outcome, or a rejection as soon as the signal is aborted; what comes after that is `late`. */
+function abortable<T>(promise: Promise<T>, signal: AbortSignal, late: (value: T) => void = () => {}): Promise<T> {
   return new Promise((resolve, reject) => {
-    const abort = (): void => reject(new Error('aborted'));
+    const abort = (): void => {
+      reject(new Error('aborted'));
+      promise.then(late, () => {});
+    };
     if (signal.aborted) return abort();
     signal.addEventListener('abort', abort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));

@@ -45,8 +45,10 @@ export class RequestLog {
   middleware(): MiddlewareObj<Event, Result> {
     const startedAt = new WeakMap<object, number>();
     return {
-      before: ({ event }) => {
-        startedAt.set(event, performance.now());
+      before: (request) => {
+        // Whoever invokes the function without API Gateway may send anything.
+        if (typeof request.event !== 'object' || (request.event as unknown) === null) request.event = {};
+        startedAt.set(request.event, performance.now());
       },
       after: ({ event, context, response }) => {
         this.#finish(event, context.awsRequestId, response, undefined, startedAt.get(event));
@@ -64,7 +66,7 @@ export class RequestLog {
     error: unknown,
     startedAt: number | undefined,
   ): void {
-    const requestId = event.requestContext?.requestId ?? functionRequestId ?? randomUUID();
+    const requestId = event.requestContext?.requestId || functionRequestId || randomUUID();
     if (response) response.headers = { ...response.headers, 'x-request-id': requestId };
     const durationMs = startedAt === undefined ? 0 : round(performance.now() - startedAt);
     const record = this.#records.get(event) ?? {};

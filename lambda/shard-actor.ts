@@ -9,6 +9,8 @@ import type { ShardTable, StoredShard } from './shard-table.ts';
 /** How long memory serves after a look at DynamoDB. */
 const MEMORY_SERVES_MS = 5_000;
 const LONGEST_CONFLICT_PAUSE_MS = 200;
+/** A lost race is no fault of the table; so many, and no time left, are. */
+const LEAST_CONFLICTS = 8;
 
 /**
  * What this environment remembers of a host, and which shard it belongs to. Hosts of a shard of which the same is known
@@ -112,6 +114,7 @@ export class ShardActor {
       const known = this.#parts.memory.get(host)?.entry ?? NO_ENTRY;
       this.#remember(host, change.apply(host, known, now));
     }
+    this.#forget();
   }
 
   async #drain(): Promise<void> {
@@ -130,7 +133,7 @@ export class ShardActor {
   async #writeBatch(changes: readonly Change[]): Promise<boolean> {
     const { clock, counts, table, timing } = this.#parts;
     const until = Math.max(...changes.map((change) => change.until));
-    for (let pauseMs = 0, attempted: string | undefined; ;) {
+    for (let conflicts = 0, pauseMs = 0, attempted: string | undefined; ;) {
       if (clock.now() >= this.#currentAt + MEMORY_SERVES_MS) await this.#read('strong', until);
       // A put whose answer was lost looks like a lost race; the version tells it apart.
       if (attempted !== undefined && this.#stored.version === attempted) return true;
@@ -153,9 +156,12 @@ export class ShardActor {
         this.#currentAt = now;
         this.#servesUntil = now + MEMORY_SERVES_MS;
         for (const [host, entry] of touched) this.#remember(host, entry);
+        this.#forget();
         return true;
       }
       counts.add('TableConflicts');
+      if (++conflicts >= LEAST_CONFLICTS && clock.now() >= until)
+        throw new TableError('others wrote the shard every time');
       this.#currentAt = -Infinity;
       await clock.wait(pauseMs * Math.random());
       pauseMs = Math.min(LONGEST_CONFLICT_PAUSE_MS, pauseMs * 2 + 10);
@@ -163,7 +169,7 @@ export class ShardActor {
   }
 
   async #read(consistency: 'eventual' | 'strong', until: number): Promise<void> {
-    const { clock, memory, table, timing } = this.#parts;
+    const { clock, table } = this.#parts;
     const startedAt = clock.now();
     const versionBefore = this.#stored.version;
     const stored = await table.read(this.index, consistency, until);
@@ -174,8 +180,14 @@ export class ShardActor {
     const isNews = stored.version !== this.#stored.version;
     this.#stored = stored;
     if (!isNews) return;
-    const now = clock.now();
     for (const [host, entry] of stored.entries) this.#remember(host, entry);
+    this.#forget();
+  }
+
+  /** Drops what no longer says anything from memory. */
+  #forget(): void {
+    const { clock, memory, timing } = this.#parts;
+    const now = clock.now();
     for (const host of this.#hosts) {
       const cell = memory.get(host);
       if (cell !== undefined && !isKept(cell.entry, now, timing)) {

@@ -1,6 +1,6 @@
 import type { ComputeAttestation } from './compute-attestation.ts';
 import type { HostAttestation } from './compute-attestation-cache.ts';
-import { type Reason, type RequiredTrust, type Timing, usableUntil } from './entry.ts';
+import { type Reason, type RequiredTrust, type Timing, isUsable, usableUntil } from './entry.ts';
 import type { Invocation } from './waiter.ts';
 
 /** A host as a scheduler names it to the filter: Nova's hypervisor host name, Kubernetes' node name. */
@@ -43,11 +43,17 @@ export class TrustedFilter {
   async filterAll(hosts: readonly string[], { trust }: FilterProperties, invocation: Invocation): Promise<Verdicts> {
     if (trust === undefined) return { reasons: undefined, passing: undefined, validUntil: undefined };
     const attestations = await this.#computeAttestation.attest(hosts, invocation);
-    return judge(attestations, trust, this.#now(), this.#timing);
+    return judge(attestations, trust, this.#now(), invocation.deadline.arrivedAt, this.#timing);
   }
 }
 
-function judge(attestations: readonly HostAttestation[], trust: RequiredTrust, now: number, timing: Timing): Verdicts {
+function judge(
+  attestations: readonly HostAttestation[],
+  trust: RequiredTrust,
+  now: number,
+  arrivedAt: number,
+  timing: Timing,
+): Verdicts {
   let validUntil: number | undefined;
   let last: HostAttestation | undefined;
   const reasons = new Array<Reason>(attestations.length);
@@ -56,6 +62,11 @@ function judge(attestations: readonly HostAttestation[], trust: RequiredTrust, n
     reasons[i] = attestation.reason;
     // Hosts of one poll share what was said of them.
     if (attestation === last || attestation.level !== trust || !('validUntil' in attestation)) continue;
+    if (!isUsable(attestation, now, arrivedAt, timing)) {
+      // It ended since it was looked up.
+      reasons[i] = 'pending';
+      continue;
+    }
     last = attestation;
     const until = usableUntil(attestation, now, timing);
     if (validUntil === undefined || until < validUntil) validUntil = until;

@@ -73,6 +73,15 @@ describe('one environment', () => {
     expect(attester.pollsOf(HOST)).toBe(1);
   });
 
+  test('a pattern holds for what the table and memory know, too', async () => {
+    const sameShard = HOSTS.filter((host) => shardOf(host, 4) === shardOf(HOST, 4)).slice(0, 2);
+    await clock.run(environment().ask([...sameShard, HOST]));
+    const [good, evil] = sameShard;
+    const strict = environment({ hostPattern: new RegExp(`^${good}$`) });
+    expect((await clock.run(strict.ask([good!]))).passed).toEqual([good]);
+    expect((await clock.run(strict.ask([evil!]))).reasons.get(evil!)).toBe('unknown');
+  });
+
   test('one host is the special case of many', async () => {
     const { cache, filter } = environment();
     const { invocation } = await clock.run(environment().ask([]));

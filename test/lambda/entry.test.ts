@@ -318,8 +318,17 @@ describe('claims', () => {
 
   test('a poll has the rest of its claim but for the room for clocks that differ', () => {
     const { until } = newClaim('a', NOW, 20 * SECOND);
-    expect(pollLimit(until, NOW)).toBe(20 * SECOND);
-    expect(pollLimit(until, NOW + 21 * SECOND)).toBe(-SECOND);
+    const limitAfter = (seconds: number): number | undefined => pollLimit(20 * SECOND, until, NOW + seconds * SECOND);
+    expect(limitAfter(0)).toBe(20 * SECOND);
+    expect(limitAfter(3)).toBe(17 * SECOND);
+    expect(limitAfter(11)).toBe(10 * SECOND);
+    expect(limitAfter(11.001)).toBeUndefined();
+    expect(pollLimit(20 * SECOND, undefined, NOW)).toBe(20 * SECOND);
+  });
+
+  test('a short poll is not kept from starting by the time that its claim took to write', () => {
+    const { until } = newClaim('a', NOW, SECOND);
+    expect(pollLimit(SECOND, until, NOW + 600)).toBe(SECOND / 2);
   });
 });
 

@@ -76,3 +76,15 @@ describe('extra specs', () => {
     },
   );
 });
+
+test.each([
+  ['a zero width space', '\u200btrust'],
+  ['a word joiner', '\u2060trust:trusted_host'],
+  ['a soft hyphen', 'tru\u00adst'],
+  ['a change of direction', '\u202etrust'],
+  ['a next line', '\u0085trust'],
+  ['full width letters', '\uff54rust'],
+  ['a long s', 'tru\u017ft'],
+])('a key that %s keeps from being one is refused', (_case, key) => {
+  expect(() => requiredTrust({ [key]: 'trusted' }, 'extra_specs')).toThrow(/asks for nothing/);
+});

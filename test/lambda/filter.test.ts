@@ -51,7 +51,7 @@ test('answers where there is neither context nor request id', async () => {
 });
 
 test('answers what is no HTTP event with a problem', async () => {
-  expect(await invoke({})).toMatchObject({ statusCode: 404 });
+  for (const event of [{}, null, 'text', 7]) expect(await invoke(event)).toMatchObject({ statusCode: 404 });
   expect(await invoke(fixture('wrong-method'))).toMatchObject({ statusCode: 405, headers: { allow: 'POST' } });
 });
 

@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http';
+import { createServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { close, listen } from '../../infra/local/listen.ts';
 import type { OatServer, Poll } from '../../infra/local/oat-server.ts';
 import type { PostLimits } from '../../lambda/attestation-service.ts';
 import { parseSecret } from '../../lambda/client-certificate.ts';
@@ -99,6 +101,26 @@ describe('what goes wrong is', () => {
     const abort = new AbortController();
     const { post } = await connect((_poll, response) => void response.write('{', () => abort.abort()));
     await expect(post({ signal: abort.signal })).rejects.toMatchObject({ reason: 'pending' });
+  });
+
+  test('pending at once where the time is over while the connection is being made', async () => {
+    const accepted = Promise.withResolvers<Socket>();
+    const silent = createServer((socket) => accepted.resolve(socket));
+    const port = await listen(silent);
+    const secret = JSON.stringify({ ...cloud.client, ca: cloud.authority.cert });
+    const connection = new HttpsClientAuthConnection({
+      server: 'localhost',
+      port,
+      connections: 1,
+      loadCertificate: () => Promise.resolve(parseSecret(secret)),
+    });
+    const abort = new AbortController();
+    const posted = connection.post('/', '{}', { signal: abort.signal, maxBytes: 1 });
+    const socket = await accepted.promise;
+    abort.abort();
+    await expect(posted).rejects.toMatchObject({ reason: 'pending' });
+    socket.destroy();
+    await close(silent);
   });
 
   test('pending where the time is over before there is a certificate', async () => {

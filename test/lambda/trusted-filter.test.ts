@@ -114,3 +114,15 @@ describe('a workload that asks for trust', () => {
     expect((await filter.filterAll(hosts, { trust }, invocation())).validUntil).toBe(validUntil);
   });
 });
+
+test('a host whose attestation ended since it was looked up does not pass', async () => {
+  const ended = attestation({ receivedAt: NOW - HOUR, validUntil: NOW - 1 });
+  const { reasons, passing, validUntil } = await filterOver({ ended }).filter.filterAll(
+    ['ended'],
+    { trust: 'trusted' },
+    invocation(),
+  );
+  expect(passing).toBe('trusted');
+  expect(reasons).toEqual(['pending']);
+  expect(validUntil).toBeUndefined();
+});
