@@ -12,7 +12,7 @@ export interface HostResolverOptions extends ShardActorParts, PollerOptions {
 
 const FIRST_REREAD_MS = 250;
 const LONGEST_REREAD_MS = 1_000;
-const REREAD_GROWTH = 1.2;
+const REREAD_GROWTH = 1.1;
 /** How long after a table that did not answer polls go out without asking it first. */
 const TABLE_PAUSE_MS = 5_000;
 /** How long before a request's answer the last write for it is given up. */

@@ -35,7 +35,11 @@ export class LambdaEnvironment {
 
   static async start(env: Readonly<Record<string, string>>, bundle = BUNDLE): Promise<LambdaEnvironment> {
     const { PATH = '' } = process.env;
-    const child = fork(SCRIPT, [bundle], { env: { PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    const child = fork(SCRIPT, [bundle], {
+      env: { PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      serialization: 'advanced',
+    });
     const environment = new LambdaEnvironment(child);
     await once(child, 'message');
     return environment;
