@@ -65,9 +65,10 @@ export class TrustedFilterStack extends Stack {
     const table = this.#table();
     const secretArn = trust.createSecret ? this.#secret(trust.secretName) : this.#arnOfSecret(trust.secretName);
     const filter = this.#filter(props, table, secretArn);
-    const stage = this.#api(filter);
+    const api = this.#api(filter);
 
-    new CfnOutput(this, 'ApiUrl', { value: stage.url });
+    // Without the slash that a stage's own URL ends in: the routes begin with one.
+    new CfnOutput(this, 'ApiUrl', { value: api.apiEndpoint });
     new CfnOutput(this, 'FunctionName', { value: filter.functionName });
     new CfnOutput(this, 'TableName', { value: table.tableName });
     new CfnOutput(this, 'SecretName', { value: trust.secretName });
@@ -154,7 +155,7 @@ export class TrustedFilterStack extends Stack {
     return filter;
   }
 
-  #api(filter: LambdaFunction): HttpStage {
+  #api(filter: LambdaFunction): HttpApi {
     const integration = new HttpLambdaIntegration('FilterIntegration', filter, {
       payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
     });
@@ -170,7 +171,7 @@ export class TrustedFilterStack extends Stack {
       const [method, path] = routeKey.split(' ') as [HttpMethod, string];
       api.addRoutes({ path, methods: [method], integration });
     }
-    return new HttpStage(this, 'Stage', {
+    new HttpStage(this, 'Stage', {
       httpApi: api,
       stageName: '$default',
       autoDeploy: true,
@@ -180,6 +181,7 @@ export class TrustedFilterStack extends Stack {
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
       },
     });
+    return api;
   }
 
   #logGroup(id: string): LogGroup {

@@ -95,7 +95,12 @@ class Starting implements LocalEnvironment {
     this.env[SECRETS_MANAGER] = endpoint ?? NOWHERE;
     if (!given || !isLoopback(given)) return;
     const client = new SecretsManagerClient({ endpoint: given, ...this.#credentials() });
-    await createSecret(client, name, secret);
+    if (!(await createSecret(client, name, secret))) {
+      this.parts.push(
+        `                 The secret ${name} is there already and is used as it is: the local attestation`,
+        '                 server takes it only if its authority made it just now. Name another with ATTESTATION_SECRET_ID.',
+      );
+    }
     client.destroy();
   }
 

@@ -13,7 +13,12 @@ export interface Fixture {
 
 /** @throws {Error} saying what is wrong with the file */
 export function readFixture(path: string): Fixture {
-  const event = JSON.parse(readFileSync(path, 'utf8')) as APIGatewayProxyEventV2;
+  let event: APIGatewayProxyEventV2;
+  try {
+    event = JSON.parse(readFileSync(path, 'utf8')) as APIGatewayProxyEventV2;
+  } catch (cause) {
+    throw new Error(`${path} can't be read as an event: name a file of test/events/.`, { cause });
+  }
   return { name: basename(path, '.json'), event };
 }
 

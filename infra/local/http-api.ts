@@ -37,7 +37,11 @@ export class HttpApi {
         response.end('{"message":"Internal Server Error"}');
       });
     });
-    return new HttpApi(server, await listen(server, port));
+    try {
+      return new HttpApi(server, await listen(server, port));
+    } catch (cause) {
+      throw new Error(`Port ${port} is not free: choose another with --port, or --port 0 for any.`, { cause });
+    }
   }
 
   close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** Sends one fixture to the bundled function, everything it needs brought up beside it: `npm run invoke`. */
-import { loadFunction, startEnvironment } from './environment.ts';
+import { loadFunction, type LocalEnvironment, startEnvironment } from './environment.ts';
 import { readFixture } from './fixtures.ts';
 import { newContext } from './http-api.ts';
 
@@ -12,15 +12,17 @@ if (path === '--help') {
   console.error(USAGE);
   process.exitCode = 2;
 } else {
-  const environment = await startEnvironment(process.env, new Set());
+  let environment: LocalEnvironment | undefined;
   try {
+    const { event } = readFixture(path);
+    environment = await startEnvironment(process.env, new Set());
     const handler = await loadFunction(environment.env);
-    const { statusCode, headers, body } = await handler(readFixture(path).event, newContext());
+    const { statusCode, headers, body } = await handler(event, newContext());
     console.log(JSON.stringify({ statusCode, headers, body: JSON.parse(body ?? 'null') as unknown }, null, 2));
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;
   } finally {
-    await environment.close();
+    await environment?.close();
   }
 }

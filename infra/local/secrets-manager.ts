@@ -51,11 +51,16 @@ export class SecretsManagerServer {
   }
 }
 
-/** Creates a secret where it does not exist yet. */
-export async function createSecret(client: SecretsManagerClient, Name: string, SecretString: string): Promise<void> {
+/**
+ * Creates a secret. One that is there already is somebody's, and stays as it is.
+ * @returns whether it was created
+ */
+export async function createSecret(client: SecretsManagerClient, Name: string, SecretString: string): Promise<boolean> {
   try {
     await client.send(new CreateSecretCommand({ Name, SecretString }));
+    return true;
   } catch (error) {
     if (!(error instanceof ResourceExistsException)) throw error;
+    return false;
   }
 }

@@ -53,6 +53,18 @@ function parseOptions(args: readonly string[]): Options | 'help' {
 }
 
 async function main(options: Options): Promise<void> {
+  let isStopping = false;
+  const stopped = new Promise<void>((resolve) => {
+    // A terminal's Ctrl-C reaches npm and this process, and npm passes it on: the second must not cut the first short.
+    const stop = (): void => {
+      if (isStopping) return;
+      isStopping = true;
+      console.log('\nStopping.');
+      resolve();
+    };
+    process.on('SIGINT', stop);
+    process.on('SIGTERM', stop);
+  });
   const environment = await startEnvironment(process.env, options.without);
   let api: HttpApi | undefined;
   try {
@@ -62,18 +74,17 @@ async function main(options: Options): Promise<void> {
 
     const answers: Answered[] = [];
     for (const fixture of readFixtures()) {
-      answers.push({ ...fixture, result: await handler(fixture.event, newContext()) });
+      const answered = handler(fixture.event, newContext()).then((result) => answers.push({ ...fixture, result }));
+      await Promise.race([answered, stopped]);
+      // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- set by a signal
+      if (isStopping) return;
     }
     const entries = await readEntries(environment.env, answers.flatMap(hostsOf));
     console.log(`\n${renderAnswers(answers, entries)}`);
 
     if (options.once) return;
     console.log(`Ready. Ctrl-C ends it. Ask from another terminal:\n\n${curlLine(api.url)}\n`);
-    await new Promise<void>((resolve) => {
-      process.once('SIGINT', () => resolve());
-      process.once('SIGTERM', () => resolve());
-    });
-    console.log('\nStopping.');
+    await stopped;
   } finally {
     await api?.close();
     await environment.close();
