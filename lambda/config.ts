@@ -156,13 +156,13 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     requestCount: need(SETTINGS.requestCount),
     pollTimeoutSeconds: need(SETTINGS.pollTimeoutSeconds),
     parallelPolls: need(SETTINGS.parallelPolls),
-    recheckSeconds: Math.min(need(SETTINGS.recheckSeconds), need(SETTINGS.authTimeoutSeconds)),
+    recheckSeconds: need(SETTINGS.recheckSeconds),
     fleetSize: need(SETTINGS.fleetSize),
     maxHosts: need(SETTINGS.maxHosts),
     hostPattern: read(SETTINGS.hostPattern),
   };
-  if (faults.length > 0) throw new ConfigurationError([...new Set(faults)]);
-  return config;
+  if (faults.length > 0) throw new ConfigurationError(faults);
+  return { ...config, recheckSeconds: Math.min(config.recheckSeconds, config.authTimeoutSeconds) };
 }
 
 /** A zone (`%eth0`) names an interface of one machine, and has no place in a URL. */

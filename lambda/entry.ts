@@ -92,6 +92,16 @@ export function toAttestation(answer: Answer, sentAt: number, receivedAt: number
   return { ...answer, sentAt, receivedAt, validUntil: from + timing.validityMs };
 }
 
+/** Whether the service's time lies after the receipt of its answer: such a time gains nothing. */
+export function isFromFuture({ vtime }: Answer, receivedAt: number): boolean {
+  return vtime !== undefined && vtime > receivedAt;
+}
+
+/** Whether the attestation had ended by its own time when it was received. */
+export function isLate({ validUntil, receivedAt }: Attestation): boolean {
+  return validUntil <= receivedAt;
+}
+
 /** Has hosts of which the service said the same, in the same poll, share one object. */
 export class SharedAttestations {
   readonly #known = new Map<string, Attestation>();

@@ -1,4 +1,4 @@
-import type { Answer } from './entry.ts';
+import { type Answer, isFromFuture } from './entry.ts';
 import { parseVtime } from './vtime.ts';
 
 /** What a reply says of the hosts of its poll, and how far it deviates from what was asked. */
@@ -40,7 +40,7 @@ export function parsePollReply(body: unknown, asked: ReadonlySet<string>, receiv
     answers.set(host, earlier === undefined || agree(earlier, answer) ? answer : BAD_REPLY);
   }
   let futureVtimes = 0;
-  for (const { vtime } of answers.values()) if (vtime !== undefined && vtime > receivedAt) futureVtimes++;
+  for (const answer of answers.values()) if (isFromFuture(answer, receivedAt)) futureVtimes++;
   return { answers, unasked, futureVtimes };
 }
 

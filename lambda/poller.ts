@@ -5,6 +5,7 @@ import {
   type Attestation,
   CLOCK_DIFFERENCE_MS,
   type Entry,
+  isLate,
   LONGEST_CLAIM_MS,
   nextPause,
   type Reason,
@@ -73,7 +74,7 @@ export class Poller {
     const attestations = new Map<string, Attestation>();
     for (const [host, answer] of answers) {
       const attestation = shared.of(toAttestation(answer, sentAt, receivedAt, timing));
-      if (attestation.validUntil <= receivedAt) counts.add('LateVtimes');
+      if (isLate(attestation)) counts.add('LateVtimes');
       attestations.set(host, attestation);
     }
     const missing = this.#failed('not-in-reply', sentAt, asked === 1 || answers.size === 0);
