@@ -67,7 +67,8 @@ export class AttestationService {
 function checkStatus(status: number, hosts: number): void {
   if (status >= 200 && status < 300) return;
   const message = `the attestation service answered with HTTP status ${status}`;
-  throw new PollError((status === 400 || status === 500) && hosts === 1 ? 'refused' : 'unreachable', message);
+  if (status !== 400 && status !== 500) throw new PollError('unreachable', message);
+  throw new PollError(hosts === 1 ? 'refused' : 'unreachable', message, { refusedWith: status });
 }
 
 function parseJson(body: Uint8Array): unknown {

@@ -3,6 +3,14 @@ export type CountName =
   | 'Polls'
   | 'PollsFailed'
   | 'PollsWithoutClaim'
+  | 'SplitPolls'
+  | 'Probes'
+  | 'ProbesFailed'
+  | 'ResentPolls'
+  | 'CertificateRefusals'
+  | 'CertificateChanges'
+  | 'SecretFaults'
+  | 'NamesInOtherCase'
   | 'UnaskedAnswers'
   | 'FutureVtimes'
   | 'LateVtimes'
@@ -10,6 +18,12 @@ export type CountName =
   | 'TableConflicts'
   | 'DamagedShards'
   | 'InternalFaults';
+
+/**
+ * What is measured rather than counted: the days until the client certificate ends, and how many milliseconds the newest
+ * vtime of a reply lies before its receipt (negative where the service's clock is ahead).
+ */
+export type MeasureName = 'CertificateDaysLeft' | 'VtimeDifference';
 
 /** Faults of one kind since the last request: how many, and the cause of the first. */
 export interface Fault {
@@ -22,6 +36,7 @@ const LONGEST_CAUSE = 300;
 export class Counts {
   #values = new Map<CountName, number>();
   #faults = new Map<string, Fault>();
+  #measures = new Map<MeasureName, number>();
 
   add(name: CountName, by = 1): void {
     if (by !== 0) this.#values.set(name, (this.#values.get(name) ?? 0) + by);
@@ -33,6 +48,18 @@ export class Counts {
     const cause = causeOf(error);
     const key = `${name} ${cause}`;
     if (this.#faults.size < 10 && !this.#faults.has(key)) this.#faults.set(key, { fault: name, cause });
+  }
+
+  /** Keeps what was measured last. */
+  measure(name: MeasureName, value: number): void {
+    this.#measures.set(name, value);
+  }
+
+  /** What was measured since the last call. */
+  takeMeasures(): ReadonlyMap<MeasureName, number> {
+    const taken = this.#measures;
+    this.#measures = new Map();
+    return taken;
   }
 
   /** What was counted since the last call. */

@@ -47,6 +47,20 @@ export interface Try {
   readonly sentAt: number;
   readonly endedAt: number;
   readonly pauseMs: number;
+  /** Until when the host waits, whatever its pause, for a probe that finds out whether the service answers at all. */
+  readonly heldUntil?: number | undefined;
+}
+
+/** How many hosts, itself included, a host may be polled with since a batch that it was part of failed as a whole. */
+export interface Company {
+  readonly most: number;
+  /** When the poll was sent that showed it; an answer about the host to a later one ends it. */
+  readonly at: number;
+  /**
+   * What it was before, while it is in doubt whether the hosts of the batch or the service is to blame: nobody was
+   * answered while the batch waited.
+   */
+  readonly before?: number | undefined;
 }
 
 /** The mark of an environment (`owner`) that it is polling the host now. */
@@ -59,6 +73,7 @@ export interface Entry {
   readonly attestation?: Attestation | undefined;
   readonly lastTry?: Try | undefined;
   readonly claim?: Claim | undefined;
+  readonly company?: Company | undefined;
   /** When an operator purged the host; results of polls sent before it are dropped. */
   readonly purgedAt?: number | undefined;
   /** Whether the host was ever attested `trusted` or `untrusted`: such entries are the last to give way. */
@@ -82,6 +97,12 @@ export const CLOCK_DIFFERENCE_MS = 2_000;
 export const LONGEST_CLAIM_MS = 30_000;
 const HOUR_MS = 3_600_000;
 const ASKED_FOR_HOURS = 24;
+/** What is left of a claim must be worth a poll. */
+const LEAST_LIMIT_MS = 500;
+/** Less than this is no time to answer in. */
+const FAIR_WAIT_MS = 2_000;
+/** How long a host that spoils batches is polled apart. */
+const APART_MS = HOUR_MS;
 
 /** What the cache has to say of a host: the attestation or the failed try that decides now. */
 export type Finding = Attestation | Try;
@@ -137,9 +158,11 @@ export function usableUntil(attestation: Attestation, now: number, timing: Timin
   return isValid(attestation, now) ? attestation.validUntil : attestation.receivedAt + timing.recheckMs;
 }
 
-/** Whether a failed try still decides: it ended after the request arrived, or its pause is not over. */
+/** Whether a failed try decides a request: it ended after the request arrived, or its pause was not over then. */
 export function isPaused(lastTry: Try, now: number, arrivedAt: number): boolean {
-  return (lastTry.endedAt >= arrivedAt || now < lastTry.endedAt + lastTry.pauseMs) && isFromNow(lastTry.endedAt, now);
+  const { endedAt, pauseMs, heldUntil } = lastTry;
+  if (heldUntil !== undefined && isHolding(heldUntil, now)) return true;
+  return arrivedAt < endedAt + Math.max(pauseMs, 1) && isFromNow(endedAt, now);
 }
 
 /** What decides the host for a request that arrived at `arrivedAt`; undefined if only a poll can. */
@@ -151,8 +174,12 @@ export function finding(entry: Entry, now: number, arrivedAt: number, timing: Ti
 }
 
 export function isClaimed(claim: Claim | undefined, now: number): claim is Claim {
-  // A claim that ends later than any claim may was written by a wrong clock: nobody waits for that.
-  return claim !== undefined && now < claim.until && claim.until <= now + LONGEST_CLAIM_MS + CLOCK_DIFFERENCE_MS;
+  return claim !== undefined && isHolding(claim.until, now);
+}
+
+function isHolding(until: number, now: number): boolean {
+  // What ends later than any claim may was written by a wrong clock: nobody waits for that.
+  return now < until && until <= now + LONGEST_CLAIM_MS + CLOCK_DIFFERENCE_MS;
 }
 
 /** A claim for a poll that may take `limitMs`, with room for clocks that differ. */
@@ -170,6 +197,20 @@ export function pollLimit(limitMs: number, claimedUntil: number | undefined, now
   if (claimedUntil === undefined) return limitMs;
   if (claimedUntil - CLOCK_DIFFERENCE_MS / 2 - now < limitMs / 2) return undefined;
   return Math.min(limitMs, Math.max(limitMs / 2, claimedUntil - CLOCK_DIFFERENCE_MS - now));
+}
+
+/**
+ * How long a further part of a batch may be polled, on the claim of the batch: what the claim still covers.
+ * @returns undefined where that is too little for any answer
+ */
+export function partLimit(limitMs: number, claimedUntil: number | undefined, now: number): number | undefined {
+  const leftMs = claimedUntil === undefined ? limitMs : Math.min(limitMs, claimedUntil - CLOCK_DIFFERENCE_MS - now);
+  return leftMs < Math.min(limitMs, LEAST_LIMIT_MS) ? undefined : leftMs;
+}
+
+/** Whether a poll that was aborted had waited long enough for that to say something of its hosts. */
+export function hadItsTime(sentAt: number, now: number, limitMs: number): boolean {
+  return now - sentAt >= Math.min(limitMs / 2, FAIR_WAIT_MS);
 }
 
 /** Whether somebody with a right clock can have written this time. */
@@ -192,6 +233,7 @@ export function withAttestation(entry: Entry, attestation: Attestation, now: num
   return {
     ...entry,
     attestation,
+    company: entry.company !== undefined && entry.company.at > attestation.sentAt ? entry.company : undefined,
     lastTry: entry.lastTry !== undefined && entry.lastTry.sentAt > attestation.sentAt ? entry.lastTry : undefined,
     definite: entry.definite || attestation.level !== 'unknown',
   };
@@ -205,6 +247,62 @@ export function withTry(entry: Entry, failed: Try, now: number): Entry {
   const attested = entry.attestation?.sentAt;
   if (attested !== undefined && isFromNow(attested, now) && failed.sentAt <= attested) return entry;
   return { ...entry, lastTry: failed };
+}
+
+/** The company that holds now: not of a wrong clock, and not over. */
+export function companyNow({ company }: Entry, now: number): Company | undefined {
+  if (company === undefined || !isFromNow(company.at, now) || now >= company.at + APART_MS) return undefined;
+  return company;
+}
+
+/** Whether it is known that the service did not answer at all when the host was polled last, so that no host is to blame. */
+export function isHung(company: Company): boolean {
+  return company.before === company.most;
+}
+
+/**
+ * The entry with a company added: a later one replaces an earlier one; of the same time, the one without a doubt. An
+ * answer about the host to a later poll has ended it.
+ */
+export function withCompany(entry: Entry, company: Company, now: number): Entry {
+  const { company: current, attestation } = entry;
+  if (!isFromNow(company.at, now) || (attestation !== undefined && attestation.sentAt >= company.at)) return entry;
+  if (current !== undefined && isFromNow(current.at, now)) {
+    if (company.at < current.at) return entry;
+    if (company.at === current.at && (company.before !== undefined || current.before === undefined)) return entry;
+  }
+  return { ...entry, company };
+}
+
+/** The entry of a host that waits for a probe, where it is known that the service hung: nobody else need wait for that. */
+export function held(entry: Entry, until: number): Entry {
+  const { lastTry, company } = entry;
+  if (lastTry === undefined || company === undefined || !isHung(company)) return entry;
+  return { ...entry, lastTry: { ...lastTry, heldUntil: until } };
+}
+
+/** Whether the host waits for a probe of another environment: until another time than ours. */
+export function isHeldByOther({ lastTry }: Entry, ours: number, now: number): boolean {
+  const heldUntil = lastTry?.heldUntil;
+  return heldUntil !== undefined && heldUntil !== ours && isHolding(heldUntil, now);
+}
+
+/** The entry of a host that need not wait for a probe any more. */
+export function released(entry: Entry): Entry {
+  const { lastTry } = entry;
+  if (lastTry?.heldUntil === undefined) return entry;
+  const { level, reason, sentAt, endedAt, pauseMs } = lastTry;
+  return { ...entry, lastTry: { level, reason, sentAt, endedAt, pauseMs } };
+}
+
+/** The entry of a host whose service answers others: its pause is over, and its batch failed because of its hosts. */
+export function cleared(entry: Entry): Entry {
+  const { lastTry, company, ...rest } = released(entry);
+  return {
+    ...rest,
+    ...(lastTry === undefined ? {} : { lastTry: { ...lastTry, pauseMs: 0 } }),
+    ...(company === undefined ? {} : { company: { most: company.most, at: company.at } }),
+  };
 }
 
 /** The entry after an operator's purge: nothing that was polled before it remains; a claim stays. */
@@ -226,6 +324,7 @@ export function merge(known: Entry, read: Entry, now: number): Entry {
   if (known.purgedAt !== undefined && isFromNow(known.purgedAt, now)) entry = purged(entry, known.purgedAt, now);
   if (known.attestation !== undefined) entry = withAttestation(entry, known.attestation, now);
   if (known.lastTry !== undefined) entry = withTry(entry, known.lastTry, now);
+  if (known.company !== undefined) entry = withCompany(entry, known.company, now);
   const definite = entry.definite || known.definite;
   const asked = Math.max(entry.asked, known.asked);
   return definite === entry.definite && asked === entry.asked ? entry : { ...entry, definite, asked };
@@ -247,12 +346,12 @@ export function hourOf(now: number): number {
 }
 
 /**
- * Whether the entry is kept at a write: while it says anything, and after that, for a host that was ever trusted or
- * untrusted, for a day after somebody asked.
+ * Whether the entry is kept at a write: while it says anything, also of the company that the host may be polled in, and
+ * after that, for a host that was ever trusted or untrusted, for a day after somebody asked.
  */
 export function isKept(entry: Entry, now: number, timing: Timing): boolean {
   if (isClaimed(entry.claim, now)) return true;
-  if (finding(entry, now, now, timing) !== undefined) return true;
+  if (finding(entry, now, now, timing) !== undefined || companyNow(entry, now) !== undefined) return true;
   // A purge mark outlives every poll that was sent before it, and every memory that has not looked since.
   if (entry.purgedAt !== undefined && now < entry.purgedAt + timing.validityMs + LONGEST_CLAIM_MS * 2) return true;
   return entry.definite && hourOf(now) - entry.asked <= ASKED_FOR_HOURS;

@@ -67,11 +67,14 @@ export class InternalError extends TrustedFilterError {
 /** A poll that brought no attestation of any host, for one reason. */
 export class PollError extends Error {
   readonly reason: Reason;
+  /** The HTTP status with which the service refused the hosts, however many: 400 or 500. */
+  readonly refusedWith: number | undefined;
 
-  constructor(reason: Reason, message: string, options?: ErrorOptions) {
+  constructor(reason: Reason, message: string, options?: ErrorOptions & { readonly refusedWith?: number }) {
     super(message, options);
     this.name = 'PollError';
     this.reason = reason;
+    this.refusedWith = options?.refusedWith;
   }
 }
 

@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { waitUntil } from './clock.ts';
-import { type Entry, finding, isClaimed, newClaim, hourOf, merge, pollLimit } from './entry.ts';
-import { type Outcome, Poller, type PollerOptions } from './poller.ts';
-import { cutIntoPolls, nextClaims, type PollPlan, type Stale } from './polls.ts';
+import { mostTogether } from './company.ts';
+import { companyNow, type Entry, finding, held, hourOf, isClaimed, merge, newClaim } from './entry.ts';
+import { type Batch, PollQueue, type Target } from './poll-queue.ts';
+import { type Outcome, type Polled, Poller, type PollerOptions } from './poller.ts';
+import { nextClaims, pickProbes, type PollPlan, type Stale } from './polls.ts';
+import { ProbeRound } from './probe-round.ts';
 import type { Change, ShardActor, ShardActorParts } from './shard-actor.ts';
 import type { Waiter } from './waiter.ts';
 
@@ -27,18 +30,17 @@ interface Wanted {
   waits: boolean;
 }
 
-interface Target {
-  readonly host: string;
-  readonly shard: ShardActor;
+/** The hosts of a shard that nobody has claimed: those to poll, and those of which it is in doubt why they failed. */
+interface Unclaimed {
+  readonly clear: Stale<ShardActor>[];
+  readonly doubtful: Stale<ShardActor>[];
 }
 
-/** Hosts that are polled together, in the order of their shards. */
-interface Batch {
+/** Whether this environment has claimed hosts of a shard, and until when. */
+interface Claimed {
+  /** Undefined where the table did not take the claim; the hosts are then polled without. */
+  readonly until: number | undefined;
   readonly targets: readonly Target[];
-  /** Until when the hosts are claimed; undefined where the table could not take a claim. */
-  readonly claimedUntil: number | undefined;
-  readonly abort: AbortController;
-  done: Promise<void>;
 }
 
 /**
@@ -48,14 +50,12 @@ interface Batch {
 export class HostResolver {
   readonly #options: HostResolverOptions;
   readonly #poller: Poller;
+  readonly #polls: PollQueue;
   readonly #owner = randomUUID();
   readonly #wanted = new Map<ShardActor, Wanted>();
-  /** Hosts that are being claimed, are queued or polled by this environment. */
-  readonly #busy = new Set<string>();
-  #queue: Batch[] = [];
-  readonly #underWay = new Set<Batch>();
+  #round: ProbeRound | undefined;
   #running = false;
-  #round: Promise<void> = Promise.resolve();
+  #loop: Promise<void> = Promise.resolve();
   #isDirty = false;
   /** Whether to look again for what others have claimed, and how often that was done. */
   #reread: 'none' | 'planned' | 'due' = 'none';
@@ -65,6 +65,16 @@ export class HostResolver {
   constructor(options: HostResolverOptions) {
     this.#options = options;
     this.#poller = new Poller(options);
+    this.#polls = new PollQueue({
+      ...options,
+      poller: this.#poller,
+      isWanted: (batch) => this.#isWanted(batch),
+      sending: ({ targets }) => {
+        for (const { invocation } of this.#waitersOf(targets)) invocation.polls++;
+      },
+      finish: (batch, polled) => this.#finish(batch, polled),
+      freed: () => this.#wake(),
+    });
   }
 
   /** Looks at those of the shards that were not looked at lately. */
@@ -110,30 +120,31 @@ export class HostResolver {
       }
       if (wanted.waiters.size === 0) this.#wanted.delete(shard);
     }
-    const ended: Promise<unknown>[] = [];
-    for (const batch of this.#underWay) {
-      if (this.#isWanted(batch)) continue;
-      batch.abort.abort();
-      ended.push(batch.done);
-    }
-    // A claim that is being written is ended by the round that writes it.
-    if (this.#wanted.size === 0) ended.push(this.#round);
-    ended.push(this.#dropUnwanted(waiter.invocation.deadline.answerBy - ANSWER_MS));
-    await waitUntil(waiter.invocation.deadline.answerBy - ANSWER_MS, Promise.all(ended), clock);
+    await waitUntil(waiter.invocation.deadline.answerBy - ANSWER_MS, this.#endUnwanted(waiter), clock);
   }
 
-  #isWanted({ targets }: Batch): boolean {
-    return targets.some(({ shard, host }) => this.#wanted.get(shard)?.waiters.has(host) === true);
+  async #endUnwanted(waiter: Waiter): Promise<void> {
+    const until = waiter.invocation.deadline.answerBy - ANSWER_MS;
+    // A claim that is being written is ended by the loop that writes it.
+    const loop = this.#wanted.size === 0 ? this.#loop : undefined;
+    await Promise.all([this.#dropUnwanted(until), this.#polls.abortUnwanted(), loop]);
+    // A batch that was refused just now has left its parts in the queue.
+    await this.#dropUnwanted(until);
+  }
+
+  #isWanted({ targets, isProbe }: Batch): boolean {
+    const hosts = isProbe && this.#round !== undefined ? this.#round.targets : targets;
+    return hosts.some(({ shard, host }) => this.#wanted.get(shard)?.waiters.has(host) === true);
   }
 
   /** Takes batches that nobody waits for out of the queue, and ends their claims. */
   async #dropUnwanted(until: number): Promise<void> {
-    const unwanted = this.#queue.filter((batch) => !this.#isWanted(batch));
-    if (unwanted.length === 0) return;
-    this.#queue = this.#queue.filter((batch) => !unwanted.includes(batch));
-    for (const { host } of unwanted.flatMap((batch) => batch.targets)) this.#busy.delete(host);
-    const claimed = unwanted.filter((batch) => batch.claimedUntil !== undefined).flatMap((batch) => batch.targets);
-    await this.#write(claimed, (_host, entry) => entry, until);
+    const unwanted = this.#polls.takeUnwanted();
+    const writes = unwanted.map(async ({ targets, claimedUntil, parent }) => {
+      const outcome = parent?.polled.outcome ?? unchanged;
+      if (claimedUntil !== undefined) await this.#write(targets, this.#endingClaims(outcome), until);
+    });
+    await Promise.all([...writes, ...unwanted.map((batch) => this.#notice(batch, NOT_POLLED))]);
   }
 
   /** Runs the one loop of this environment, or has it go round once more. */
@@ -141,7 +152,7 @@ export class HostResolver {
     this.#isDirty = true;
     if (this.#running) return;
     this.#running = true;
-    this.#round = this.#run();
+    this.#loop = this.#run();
   }
 
   async #run(): Promise<void> {
@@ -152,7 +163,7 @@ export class HostResolver {
         await this.#lookAtTable();
         for (const [shard, wanted] of [...this.#wanted]) this.#settle(shard, wanted, [...wanted.waiters.keys()]);
         await this.#claim();
-        this.#sendPolls();
+        this.#polls.send();
       }
     } catch (error) {
       this.#options.counts.fault('InternalFaults', error);
@@ -185,7 +196,7 @@ export class HostResolver {
       const entry = shard.known(host, now);
       for (const waiter of waiters) {
         if (!this.#isDecided(waiter, host, entry, now)) continue;
-        waiter.decide(host, entry, this.#busy.has(host));
+        waiter.decide(host, entry, this.#polls.busy.has(host));
         waiters.delete(waiter);
       }
       if (waiters.size === 0) wanted.waiters.delete(host);
@@ -195,6 +206,10 @@ export class HostResolver {
 
   /** Whether a host is decided for a waiter: by what is known of it, or by what decided it for this waiter before. */
   #isDecided(waiter: Waiter, host: string, known: Entry, now: number): boolean {
+    return this.#round?.isWaitedForBy(waiter, host) !== true && this.#isKnown(waiter, host, known, now);
+  }
+
+  #isKnown(waiter: Waiter, host: string, known: Entry, now: number): boolean {
     const decided = waiter.decided.get(host);
     const entry = decided === undefined ? known : merge(decided, known, now);
     return finding(entry, now, waiter.invocation.deadline.arrivedAt, this.#options.timing) !== undefined;
@@ -203,127 +218,174 @@ export class HostResolver {
   /** Claims the stale hosts that nobody else has claimed, as many as can soon be polled, and queues their polls. */
   async #claim(): Promise<void> {
     const { clock, plan } = this.#options;
-    const stale: Stale<ShardActor>[] = [];
-    const now = clock.now();
-    for (const [shard, wanted] of this.#wanted) {
-      const hosts: string[] = [];
-      let waits = false;
-      for (const host of wanted.waiters.keys()) {
-        if (this.#busy.has(host)) continue;
-        if (this.#isClaimedByOther(shard.claim(host), now)) waits = true;
-        else hosts.push(host);
-      }
-      if (hosts.length > 0) stale.push({ shard, hosts });
-      wanted.waits = waits;
-    }
+    const { clear, doubtful } = this.#unclaimed(clock.now());
     this.#planReread();
-    stale.sort((a, b) => a.shard.index - b.shard.index);
-    const claims = nextClaims(stale, this.#busy.size, plan);
-    const batches = await Promise.all(claims.map(({ shard, hosts }) => this.#claimShard(shard, hosts)));
-    const claimed = batches.flatMap((batch) => batch.claimed);
-    const unclaimed = batches.flatMap((batch) => batch.unclaimed);
-    const claimedUntil = Math.min(...batches.map((batch) => batch.until));
-    this.#enqueue(claimed, claimedUntil);
-    this.#enqueue(unclaimed, undefined);
+    const claims = nextClaims(clear, this.#polls.load, plan);
+    await Promise.all([
+      this.#claimAll(claims).then((claimed) =>
+        claimed.forEach(({ targets, until }) => this.#polls.add(targets, until)),
+      ),
+      doubtful.length > 0 ? this.#probe(doubtful) : undefined,
+    ]);
     await this.#dropUnwanted(clock.now() + GRACE_MS);
   }
 
+  /** The wanted hosts that nobody has claimed, in the order of their shards. */
+  #unclaimed(now: number): Unclaimed {
+    const { requestCount } = this.#options.plan;
+    const clear: Stale<ShardActor>[] = [];
+    const doubtful: Stale<ShardActor>[] = [];
+    for (const [shard, wanted] of [...this.#wanted].sort(([a], [b]) => a.index - b.index)) {
+      const hosts = { clear: [] as Target[], doubtful: [] as Target[] };
+      wanted.waits = false;
+      for (const host of wanted.waiters.keys()) {
+        if (this.#polls.busy.has(host) || this.#round?.holds(host) === true) continue;
+        if (this.#isClaimedByOther(shard.claim(host), now)) {
+          wanted.waits = true;
+          continue;
+        }
+        const entry = shard.known(host, now);
+        const isDoubtful = companyNow(entry, now)?.before !== undefined;
+        const target = { host, shard, most: mostTogether(host, entry, now, requestCount) };
+        (isDoubtful ? hosts.doubtful : hosts.clear).push(target);
+      }
+      if (hosts.clear.length > 0) clear.push({ shard, hosts: hosts.clear });
+      if (hosts.doubtful.length > 0) doubtful.push({ shard, hosts: hosts.doubtful });
+    }
+    return { clear, doubtful };
+  }
+
+  /** Claims hosts of several shards; those that the table took no claim of stand apart. */
+  async #claimAll(claims: readonly Stale<ShardActor>[]): Promise<Claimed[]> {
+    const claimed = await Promise.all(claims.map(({ shard, hosts }) => this.#claimShard(shard, hosts)));
+    const withClaim = claimed.filter(({ until }) => until !== undefined);
+    const without = claimed.filter(({ until }) => until === undefined);
+    return [
+      {
+        targets: withClaim.flatMap(({ targets }) => targets),
+        until: Math.min(...withClaim.map(({ until }) => until ?? Infinity)),
+      },
+      { targets: without.flatMap(({ targets }) => targets), until: undefined },
+    ].filter(({ targets }) => targets.length > 0);
+  }
+
+  /** @param waiting hosts of the shard, claimed or not, that wait for a probe, and until when */
   async #claimShard(
     shard: ShardActor,
-    hosts: readonly string[],
-  ): Promise<{ claimed: Target[]; unclaimed: Target[]; until: number }> {
+    hosts: Stale<ShardActor>['hosts'],
+    waiting: { readonly hosts: readonly string[]; readonly until: number } = { hosts: [], until: 0 },
+  ): Promise<Claimed> {
     const { clock } = this.#options;
     const wanted = this.#wanted.get(shard);
-    const targets = hosts.map((host) => ({ host, shard }));
-    for (const host of hosts) this.#busy.add(host);
+    const busy = this.#polls.busy;
+    const targets = hosts.map(({ host, most }) => ({ host, most, shard }));
+    for (const { host } of hosts) busy.add(host);
+    const asked = new Set(hosts.map(({ host }) => host));
     const claimed = new Set<string>();
-    let until = Infinity;
+    const others = new Set(waiting.hosts);
+    let until: number | undefined = Infinity;
     const apply = (host: string, stored: Entry, now: number): Entry => {
       claimed.delete(host);
       if (this.#isClaimedByOther(stored.claim, now)) return stored;
       const waiters = [...(wanted?.waiters.get(host) ?? [])];
       const entry = shard.known(host, now);
-      if (waiters.every((waiter) => this.#isDecided(waiter, host, entry, now))) return stored;
-      claimed.add(host);
+      if (waiters.every((waiter) => this.#isKnown(waiter, host, entry, now))) return stored;
       const claim = newClaim(this.#owner, now, this.#poller.limitMs);
+      const next = others.has(host) ? held(stored, waiting.until) : stored;
+      if (!asked.has(host)) return next;
+      claimed.add(host);
       until = claim.until;
-      return { ...stored, claim, asked: hourOf(now) };
+      return { ...next, claim, asked: hourOf(now) };
     };
     const tableWasDown = this.#isTableDown();
-    const written = !tableWasDown && (await shard.write({ hosts, apply, until: this.#tableBy(wanted) }));
+    const all = new Set([...asked, ...others]);
+    const written = !tableWasDown && (await shard.write({ hosts: all, apply, until: this.#tableBy(wanted) }));
     if (!written) {
       if (!tableWasDown) this.#tableFailedAt = clock.now();
-      return { claimed: [], unclaimed: targets, until: Infinity };
+      return { targets, until: undefined };
     }
-    for (const host of hosts) if (!claimed.has(host)) this.#busy.delete(host);
+    for (const { host } of hosts) if (!claimed.has(host)) busy.delete(host);
     if (claimed.size < hosts.length) this.#isDirty = true;
-    return { claimed: targets.filter(({ host }) => claimed.has(host)), unclaimed: [], until };
+    return { targets: targets.filter(({ host }) => claimed.has(host)), until };
   }
 
-  #enqueue(targets: readonly Target[], claimedUntil: number | undefined): void {
-    for (const part of cutIntoPolls(targets, this.#options.plan.requestCount)) {
-      this.#queue.push({ targets: part, claimedUntil, abort: new AbortController(), done: Promise.resolve() });
+  /** Probes the service with a few of the hosts of which it is in doubt why they failed, and has the others wait. */
+  async #probe(doubtful: readonly Stale<ShardActor>[]): Promise<void> {
+    const { clock, counts } = this.#options;
+    const now = clock.now();
+    const targets = doubtful.flatMap(({ shard, hosts }) => hosts.map((host) => ({ ...host, shard })));
+    const probes = new Set<string>();
+    let round = this.#round;
+    const isNew = round === undefined;
+    if (round === undefined) {
+      const wasAnswered = ({ shard, host }: Target): boolean => shard.known(host, now).attestation !== undefined;
+      const candidates = targets.map((target) => ({ target, wasAnswered: wasAnswered(target) }));
+      for (const { target } of pickProbes(candidates, Math.random)) probes.add(target.host);
+      const heldUntil = newClaim(this.#owner, now, this.#poller.limitMs).until;
+      round = new ProbeRound({ targets, waiters: this.#waitersOf(targets), startedAt: now, heldUntil });
+      this.#round = round;
+    } else {
+      round.join(targets);
     }
-  }
-
-  #sendPolls(): void {
-    const { clock, plan } = this.#options;
-    const waiting: Batch[] = [];
-    for (const batch of this.#queue) {
-      const { claimedUntil } = batch;
-      // Without a claim, others may be polling the same hosts: one such poll at a time.
-      const mustWait =
-        claimedUntil === undefined && [...this.#underWay].some((other) => other.claimedUntil === undefined);
-      if (mustWait || this.#underWay.size >= plan.parallelPolls) {
-        waiting.push(batch);
-        continue;
-      }
-      const limitMs = pollLimit(this.#poller.limitMs, claimedUntil, clock.now());
-      if (limitMs === undefined) {
-        // The claim waited so long that it would end before a poll could: claim again.
-        for (const { host } of batch.targets) this.#busy.delete(host);
-        this.#isDirty = true;
-        continue;
-      }
-      this.#underWay.add(batch);
-      batch.done = this.#poll(batch, limitMs)
-        .catch((error: unknown) => this.#options.counts.fault('InternalFaults', error))
-        .finally(() => {
-          this.#underWay.delete(batch);
-          for (const { host } of batch.targets) this.#busy.delete(host);
-          this.#wake();
-        });
-    }
-    this.#queue = waiting;
-  }
-
-  async #poll(batch: Batch, limitMs: number): Promise<void> {
-    const { counts } = this.#options;
-    const { targets } = batch;
-    if (batch.claimedUntil === undefined) counts.add('PollsWithoutClaim');
-    for (const { invocation } of this.#waitersOf(targets)) invocation.polls++;
-    const outcome = await this.#poller.poll(
-      targets.map(({ host }) => host),
-      limitMs,
-      batch.abort.signal,
+    const { heldUntil } = round;
+    const claimed = await Promise.all(
+      doubtful.map(({ shard, hosts }) => {
+        const own = hosts.filter(({ host }) => probes.has(host));
+        return this.#claimShard(shard, own, { hosts: hosts.map(({ host }) => host), until: heldUntil });
+      }),
     );
-    await this.#write(targets, outcome, this.#writeBy(targets));
+    if (!isNew) return;
+    const polls = claimed.flatMap(({ targets: own, until }) => own.map((target) => ({ target, until })));
+    counts.add('Probes', polls.length);
+    round.begin(polls.length);
+    for (const { target, until } of polls) this.#polls.addProbe(target, until);
+    // Others have claimed or decided the hosts meanwhile.
+    if (polls.length === 0) await this.#notice({ isProbe: false }, NOT_POLLED);
+  }
+
+  /** Writes what came of a batch, and what that shows of the hosts that wait for a probe. */
+  async #finish(batch: Batch, polled: Polled): Promise<void> {
+    const { targets } = batch;
+    await this.#write(targets, this.#endingClaims(polled.outcome), this.#writeBy(targets));
+    await this.#notice(batch, polled);
     for (const [shard, hosts] of groupByShard(targets)) {
       const wanted = this.#wanted.get(shard);
       if (wanted !== undefined) this.#settle(shard, wanted, hosts);
     }
   }
 
-  /** Writes what a poll brought, and ends this environment's claims on its hosts. */
+  /** Ends the round of probes, where a poll shows how it ends. */
+  async #notice(
+    { isProbe }: Pick<Batch, 'isProbe'>,
+    { isAnswered, isConclusive }: Pick<Polled, 'isAnswered' | 'isConclusive'>,
+  ): Promise<void> {
+    const { clock, counts, timing } = this.#options;
+    const round = this.#round;
+    const finding = round?.notice({ isProbe, isAnswered, isConclusive });
+    if (round === undefined || finding === undefined) return;
+    if (finding === 'hangs') counts.add('ProbesFailed');
+    const { targets } = round;
+    const change = round.outcome(finding, clock.now(), timing);
+    await this.#write(targets, change, this.#writeBy(targets));
+    this.#round = undefined;
+    this.#wake();
+  }
+
+  /** The same outcome, and the end of this environment's claims on the hosts. */
+  #endingClaims(outcome: Outcome): Outcome {
+    return (host, entry, now) => {
+      const changed = outcome(host, entry, now);
+      return changed.claim?.owner === this.#owner ? { ...changed, claim: undefined } : changed;
+    };
+  }
+
+  /** Writes what a poll brought. */
   async #write(targets: readonly Target[], outcome: Outcome, until: number): Promise<void> {
     const writes = Array.from(groupByShard(targets), async ([shard, hosts]) => {
-      const apply: Change['apply'] = (host, entry, now) => {
-        const changed = outcome(host, entry, now);
-        return changed.claim?.owner === this.#owner ? { ...changed, claim: undefined } : changed;
-      };
-      if (await shard.write({ hosts, apply, until })) return;
+      const change: Change = { hosts, apply: outcome, until };
+      if (await shard.write(change)) return;
       this.#tableFailedAt = this.#options.clock.now();
-      shard.remember({ hosts, apply, until });
+      shard.remember(change);
     });
     await Promise.all(writes);
   }
@@ -341,7 +403,7 @@ export class HostResolver {
     return Math.min(tableBy, ...deadlines.map((deadline) => deadline.answerBy - ANSWER_MS));
   }
 
-  #waitersOf(targets: readonly Target[]): Set<Waiter> {
+  #waitersOf(targets: readonly Pick<Target, 'shard' | 'host'>[]): Set<Waiter> {
     const waiters = new Set<Waiter>();
     for (const { shard, host } of targets) {
       for (const waiter of this.#wanted.get(shard)?.waiters.get(host) ?? []) waiters.add(waiter);
@@ -377,6 +439,9 @@ export class HostResolver {
     }
   }
 }
+
+const NOT_POLLED = { isAnswered: false, isConclusive: false };
+const unchanged: Outcome = (_host, entry) => entry;
 
 function groupByShard(targets: readonly Target[]): Map<ShardActor, string[]> {
   const groups = new Map<ShardActor, string[]>();

@@ -7,6 +7,10 @@ export interface PollReply {
   readonly answers: ReadonlyMap<string, Answer>;
   /** Entries about hosts that nobody asked for, or about no host at all: dropped. */
   readonly unasked: number;
+  /** Those of them that name a host which was asked for in other letters: upper case for lower, or the reverse. */
+  readonly otherCase: number;
+  /** The latest usable time among the answers; absent where none has one. */
+  readonly newestVtime?: number;
   /** Hosts whose vtime lies after the receipt: it gains nothing. */
   readonly futureVtimes: number;
 }
@@ -29,10 +33,16 @@ export function parsePollReply(body: unknown, asked: ReadonlySet<string>, receiv
   if (!isObject(body) || !Array.isArray(body['hosts'])) return undefined;
   const answers = new Map<string, Answer>();
   let unasked = 0;
+  let otherCase = 0;
+  // Made for the first entry that nobody asked for: a reply as it should be has none.
+  let inLowerCase: ReadonlySet<string> | undefined;
   for (const entry of body['hosts'] as unknown[]) {
     const host = isObject(entry) ? entry['host_name'] : undefined;
     if (!isObject(entry) || typeof host !== 'string' || !asked.has(host)) {
       unasked++;
+      if (typeof host !== 'string') continue;
+      inLowerCase ??= new Set(Array.from(asked, (name) => name.toLowerCase()));
+      if (inLowerCase.has(host.toLowerCase())) otherCase++;
       continue;
     }
     const answer = parseAnswer(entry);
@@ -40,8 +50,12 @@ export function parsePollReply(body: unknown, asked: ReadonlySet<string>, receiv
     answers.set(host, earlier === undefined || agree(earlier, answer) ? answer : BAD_REPLY);
   }
   let futureVtimes = 0;
-  for (const answer of answers.values()) if (isFromFuture(answer, receivedAt)) futureVtimes++;
-  return { answers, unasked, futureVtimes };
+  let newestVtime: number | undefined;
+  for (const answer of answers.values()) {
+    if (isFromFuture(answer, receivedAt)) futureVtimes++;
+    if (answer.vtime !== undefined) newestVtime = Math.max(answer.vtime, newestVtime ?? answer.vtime);
+  }
+  return { answers, unasked, otherCase, futureVtimes, ...(newestVtime === undefined ? {} : { newestVtime }) };
 }
 
 function parseAnswer(entry: Record<string, unknown>): Answer {

@@ -3,7 +3,7 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { causeOf, type Counts } from './counts.ts';
+import { causeOf, type Counts, type MeasureName } from './counts.ts';
 import { TrustedFilterError } from './errors.ts';
 
 /** What the handler knows of a request by the time it is answered; each field is a field of the log line. */
@@ -21,6 +21,11 @@ export interface RequestRecord {
   attest_ms?: number;
   render_ms?: number;
 }
+
+const UNITS: Readonly<Record<MeasureName, (typeof MetricUnit)[keyof typeof MetricUnit]>> = {
+  CertificateDaysLeft: MetricUnit.NoUnit,
+  VtimeDifference: MetricUnit.Milliseconds,
+};
 
 type Event = Partial<APIGatewayProxyEventV2>;
 type Result = APIGatewayProxyStructuredResultV2;
@@ -71,6 +76,7 @@ export class RequestLog {
     const durationMs = startedAt === undefined ? 0 : round(performance.now() - startedAt);
     const record = this.#records.get(event) ?? {};
     const { values, faults } = this.#counts.take();
+    const measures = this.#counts.takeMeasures();
     const status = response?.statusCode ?? 500;
     const line = {
       request_id: requestId,
@@ -81,6 +87,7 @@ export class RequestLog {
       ...record,
       duration_ms: durationMs,
       ...(values.size > 0 ? { counts: Object.fromEntries(values) } : {}),
+      ...(measures.size > 0 ? { measures: Object.fromEntries(measures) } : {}),
       ...(faults.length > 0 ? { faults } : {}),
       ...(error === undefined ? {} : describe(error)),
     };
@@ -88,6 +95,7 @@ export class RequestLog {
     if (status >= 500) this.#logger.error('request failed', line);
     else if (status >= 400) this.#logger.warn('request refused', line);
     else this.#logger.info('request answered', line);
+    for (const [name, value] of measures) this.#metrics.addMetric(name, UNITS[name], value);
     this.#publish(record, values, status, durationMs);
   }
 

@@ -205,8 +205,9 @@ export class ShardActor {
   }
 
   #cell(entry: Entry): Cell {
-    const { attestation, lastTry, purgedAt, definite, asked } = entry;
-    if (attestation === undefined || lastTry !== undefined || purgedAt !== undefined) return newCell(entry, this);
+    const { attestation, lastTry, purgedAt, company, definite, asked } = entry;
+    const isPlain = lastTry === undefined && purgedAt === undefined && company === undefined;
+    if (attestation === undefined || !isPlain) return newCell(entry, this);
     const shared = this.#cells.get(attestation);
     if (shared?.entry.definite === definite && shared.entry.asked === asked) return shared;
     // The claim is in what is stored; memory has no use for it.

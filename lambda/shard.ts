@@ -6,6 +6,7 @@ import { deflateSync, inflateSync } from 'node:zlib';
 import {
   type Attestation,
   type Claim,
+  type Company,
   type Entry,
   levelOf,
   REASONS,
@@ -57,11 +58,15 @@ interface Columns {
   receivedAt: number[];
   /** Null where the service said no usable time. */
   vtime: (number | null)[];
-  tries: [host: number, reason: number, sentAt: number, endedAt: number, pauseMs: number][];
+  tries: [host: number, reason: number, sentAt: number, endedAt: number, pauseMs: number, heldUntil?: number][];
   owners: string[];
   claims: [host: number, owner: number, until: number][];
   purges: [host: number, at: number][];
+  /** Absent in a shard of before there were companies. */
+  companies?: CompanyRow[];
 }
+
+type CompanyRow = [host: number, most: number, at: number, before?: number];
 
 /**
  * Packs a shard's entries. Where they do not fit one item, entries give way: first those never seen trusted or
@@ -102,9 +107,10 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
     owners: [],
     claims: [],
     purges: [],
+    companies: [],
   };
   for (const [i, [host, entry]] of rows.entries()) {
-    const { attestation, lastTry, claim, purgedAt } = entry;
+    const { attestation, lastTry, claim, purgedAt, company } = entry;
     columns.hosts.push(host);
     columns.definite.push(entry.definite ? 1 : 0);
     columns.asked.push(entry.asked);
@@ -113,8 +119,10 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
     columns.receivedAt.push(attestation === undefined ? 0 : attestation.receivedAt - attestation.sentAt);
     columns.vtime.push(attestation?.vtime === undefined ? null : base - attestation.vtime);
     if (lastTry !== undefined) {
-      const { reason, sentAt, endedAt, pauseMs } = lastTry;
-      columns.tries.push([i, REASONS.indexOf(reason), sentAt - base, endedAt - sentAt, pauseMs]);
+      const { reason, sentAt, endedAt, pauseMs, heldUntil } = lastTry;
+      const row: Columns['tries'][number] = [i, REASONS.indexOf(reason), sentAt - base, endedAt - sentAt, pauseMs];
+      if (heldUntil !== undefined) row.push(heldUntil - base);
+      columns.tries.push(row);
     }
     if (claim !== undefined) {
       let owner = columns.owners.indexOf(claim.owner);
@@ -122,6 +130,11 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
       columns.claims.push([i, owner, claim.until - base]);
     }
     if (purgedAt !== undefined) columns.purges.push([i, purgedAt - base]);
+    if (company !== undefined) {
+      const row: CompanyRow = [i, company.most, company.at - base];
+      if (company.before !== undefined) row.push(company.before);
+      columns.companies?.push(row);
+    }
   }
   return deflateSync(JSON.stringify(columns), { level: 9 });
 }
@@ -135,15 +148,27 @@ export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Ent
   const columns = JSON.parse(text) as Columns;
   const { base } = columns;
   const tries = new Map<number, Try>();
-  for (const [i, reason, sentAt, endedAt, pauseMs] of columns.tries) {
+  for (const [i, reason, sentAt, endedAt, pauseMs, hold] of columns.tries) {
     const from = base + sentAt;
-    tries.set(i, { level: 'unknown', reason: reasonAt(reason), sentAt: from, endedAt: from + endedAt, pauseMs });
+    const heldUntil = hold === undefined ? {} : { heldUntil: base + hold };
+    tries.set(i, {
+      level: 'unknown',
+      reason: reasonAt(reason),
+      sentAt: from,
+      endedAt: from + endedAt,
+      pauseMs,
+      ...heldUntil,
+    });
   }
   const claims = new Map<number, Claim>();
   for (const [i, owner, until] of columns.claims) {
     claims.set(i, { owner: columns.owners[owner] ?? '', until: base + until });
   }
   const purges = new Map(columns.purges.map(([i, at]) => [i, base + at]));
+  const companies = new Map<number, Company>();
+  for (const [i, most, since, before] of columns.companies ?? []) {
+    companies.set(i, { most, at: base + since, ...(before === undefined ? {} : { before }) });
+  }
   const shared = new SharedAttestations();
   const entries = new Map<string, Entry>();
   for (const [i, host] of columns.hosts.entries()) {
@@ -152,6 +177,7 @@ export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Ent
       attestation: attestation && shared.of(attestation),
       lastTry: tries.get(i),
       claim: claims.get(i),
+      company: companies.get(i),
       purgedAt: purges.get(i),
       definite: columns.definite[i] === 1,
       asked: columns.asked[i] ?? 0,

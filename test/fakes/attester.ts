@@ -21,6 +21,10 @@ export class Attester implements Connection {
   /** The most polls of any one host that were under way at once. */
   mostAtOnce = 0;
   latencyMs = 1_000;
+  /** How long a poll of these hosts takes. */
+  latencyOf: (hosts: readonly string[]) => number = () => this.latencyMs;
+  /** With which HTTP status a poll of these hosts is answered. */
+  statusOf: (hosts: readonly string[]) => number = () => 200;
   level: (host: string) => string = () => 'trusted';
   vtime: (now: number) => unknown = (now) => now;
   /** Makes the reply's entries otherwise than by level and vtime, or throws instead. */
@@ -54,9 +58,11 @@ export class Attester implements Connection {
     try {
       const vtime = this.vtime(this.#clock.now());
       const entries = hosts.map((host) => ({ host_name: host, trust_lvl: this.level(host), vtime }));
-      await this.#clock.wait(this.latencyMs, signal);
+      const status = this.statusOf(hosts);
+      await this.#clock.wait(this.latencyOf(hosts), signal);
       if (signal.aborted) throw new PollError('pending', 'the poll got no complete answer in its time');
-      return { status: 200, body: Buffer.from(JSON.stringify(this.reply(hosts, entries))) };
+      if (status !== 200) return { status, body: Buffer.alloc(0) };
+      return { status, body: Buffer.from(JSON.stringify(this.reply(hosts, entries))) };
     } finally {
       poll.endedAt = this.#clock.now();
       for (const host of hosts) this.#underWay.set(host, (this.#underWay.get(host) ?? 1) - 1);

@@ -91,3 +91,9 @@ export class VirtualClock implements Clock {
 function goOn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
+
+/** A sequence that looks random and is always the same for its seed. */
+export function lehmer(seed = 1): () => number {
+  let state = seed;
+  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
+}

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { inspect } from 'node:util';
+import fc from 'fast-check';
 import {
   AttestationService,
   type Connection,
@@ -7,6 +8,7 @@ import {
   type PostLimits,
 } from '../../lambda/attestation-service.ts';
 import { PollError } from '../../lambda/errors.ts';
+import { arbitraryBytes, ASKED, unfounded } from './arbitrary-replies.ts';
 import { NOW, SECOND, StoppedClock } from './builders.ts';
 
 /** Takes a second to answer everything with the same, and remembers what it was asked. */
@@ -90,7 +92,9 @@ describe('a poll', () => {
         ['compute-2', { level: 'trusted', reason: 'trusted', vtime: NOW + SECOND + 1 }],
       ]),
       unasked: 1,
+      otherCase: 0,
       futureVtimes: 1,
+      newestVtime: NOW + SECOND + 1,
       sentAt: NOW,
       receivedAt: NOW + SECOND,
     });
@@ -138,6 +142,30 @@ describe('a poll', () => {
     expect(error).toBeInstanceOf(PollError);
     expect(error).toMatchObject({ reason: 'bad-reply' });
     expect(inspect(error, { depth: Infinity, showHidden: true })).not.toMatch(/hunter2|html|host_name/);
+  });
+
+  test('that is answered with any bytes at all fails as a bad reply, or yields only levels that they say', async () => {
+    let body: Uint8Array = new Uint8Array();
+    const { service } = serviceThat(() => ({ status: 200, body }));
+    const seen = { levels: 0, errors: 0 };
+    await fc.assert(
+      fc.asyncProperty(arbitraryBytes, async (bytes) => {
+        body = bytes;
+        try {
+          const result = await service.doAttestation([...ASKED], signal);
+          for (const { level } of result.answers.values()) if (level !== 'unknown') seen.levels++;
+          const faults = unfounded(result, JSON.parse(Buffer.from(bytes).toString()));
+          if (faults.length > 0) throw new Error(faults.join('; '));
+        } catch (error) {
+          if (!(error instanceof PollError) || error.reason !== 'bad-reply') throw error;
+          seen.errors++;
+        }
+      }),
+      { numRuns: 20_000 },
+    );
+    // Otherwise nothing was shown.
+    expect(seen.levels).toBeGreaterThan(3_000);
+    expect(seen.errors).toBeGreaterThan(3_000);
   });
 
   test('fails as its connection does', async () => {

@@ -1,6 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  cleared,
+  companyNow,
+  hadItsTime,
+  held,
+  isHeldByOther,
+  partLimit,
+  released,
+  withCompany,
   type Attestation,
   type Entry,
   expiresAt,
@@ -436,5 +444,103 @@ describe('merging', () => {
         expect(says(merge(all(order.slice(0, cut)), all(order.slice(cut)), NOW))).toEqual(expected);
       }),
     );
+  });
+});
+
+describe('a company', () => {
+  const company = { most: 5, at: NOW - SECOND };
+
+  test.each([
+    ['holds for an hour', NOW - HOUR + 1, 5],
+    ['is over after that', NOW - HOUR, undefined],
+    ['of a wrong clock does not hold', WRONG, undefined],
+  ])('%s', (_, at, most) => {
+    expect(companyNow(entry({ company: { most: 5, at } }), NOW)?.most).toBe(most);
+  });
+
+  test('is ended by an answer to a later poll, and by none to an earlier one', () => {
+    const known = entry({ company });
+    expect(withAttestation(known, attestation({ sentAt: NOW - SECOND }), NOW).company).toBeUndefined();
+    expect(withAttestation(known, attestation({ sentAt: NOW - 2 * SECOND }), NOW).company).toEqual(company);
+    const answered = entry({ attestation: attestation({ sentAt: NOW - SECOND }) });
+    expect(withCompany(answered, company, NOW)).toBe(answered);
+  });
+
+  test('gives way to a later one; of the same time, to one without a doubt', () => {
+    const known = entry({ company: { ...company, before: 10 } });
+    expect(withCompany(known, { most: 9, at: company.at - 1 }, NOW)).toBe(known);
+    expect(withCompany(known, { most: 9, at: company.at + 1, before: 9 }, NOW).company?.most).toBe(9);
+    expect(withCompany(known, { ...company, before: 11 }, NOW)).toBe(known);
+    expect(withCompany(known, company, NOW).company).toEqual(company);
+    expect(withCompany(entry({ company }), { ...company, before: 10 }, NOW).company).toEqual(company);
+    expect(withCompany(entry({ company: { most: 5, at: WRONG } }), company, NOW).company).toEqual(company);
+    expect(withCompany(known, { most: 9, at: WRONG }, NOW)).toBe(known);
+  });
+
+  test('is what two views of a host have in common, whichever was read first', () => {
+    const [older, newer] = [entry({ company }), entry({ company: { most: 2, at: NOW } })];
+    expect(merge(older, newer, NOW).company?.most).toBe(2);
+    expect(merge(newer, older, NOW).company?.most).toBe(2);
+  });
+
+  test('keeps the entry of a host that was never trusted or untrusted', () => {
+    expect(isKept(entry({ company }), NOW, TIMING)).toBe(true);
+    expect(isKept(entry({ company: { most: 5, at: NOW - HOUR } }), NOW, TIMING)).toBe(false);
+  });
+});
+
+describe('a host that waits for a probe', () => {
+  const hung = { most: 10, at: NOW - 3 * SECOND, before: 10 };
+  const waiting = held(entry({ lastTry: failedTry({ pauseMs: 0 }), company: hung }), NOW + 20 * SECOND);
+
+  test('is decided by its last try until then, whatever its pause', () => {
+    expect(finding(waiting, NOW, NOW, TIMING)?.reason).toBe('unreachable');
+    expect(finding(waiting, NOW + 20 * SECOND, NOW + 20 * SECOND, TIMING)).toBeUndefined();
+    expect(finding(released(waiting), NOW, NOW, TIMING)).toBeUndefined();
+  });
+
+  test('only does so where the service is known to have hung', () => {
+    const doubtful = entry({ lastTry: failedTry({ pauseMs: 0 }), company: { most: 5, at: NOW, before: 10 } });
+    expect(held(doubtful, NOW + SECOND)).toBe(doubtful);
+    expect(held(NO_ENTRY, NOW + SECOND)).toBe(NO_ENTRY);
+  });
+
+  test('does not do so for longer than a claim may hold: a wrong clock wrote that', () => {
+    const odd = entry({ lastTry: failedTry({ pauseMs: 0, heldUntil: NOW + 33 * SECOND }) });
+    expect(finding(odd, NOW, NOW, TIMING)).toBeUndefined();
+  });
+
+  test('may be another environment’s to release', () => {
+    expect(isHeldByOther(waiting, NOW + 20 * SECOND, NOW)).toBe(false);
+    expect(isHeldByOther(waiting, NOW + 19 * SECOND, NOW)).toBe(true);
+    expect(isHeldByOther(waiting, NOW + 19 * SECOND, NOW + 21 * SECOND)).toBe(false);
+  });
+
+  test('is cleared of pause and doubt when the service answers others', () => {
+    const doubtful = entry({ lastTry: failedTry(), company: { most: 5, at: NOW, before: 10 } });
+    expect(cleared(doubtful)).toEqual({
+      ...doubtful,
+      lastTry: failedTry({ pauseMs: 0 }),
+      company: { most: 5, at: NOW },
+    });
+    expect(cleared(NO_ENTRY)).toEqual(NO_ENTRY);
+  });
+});
+
+describe('the limit of a part of a refused batch', () => {
+  test.each([
+    ['is the whole limit where the claim covers it', 20 * SECOND, NOW + 22 * SECOND, 20 * SECOND],
+    ['is what the claim still covers', 20 * SECOND, NOW + 7 * SECOND, 5 * SECOND],
+    ['is the whole limit where there is no claim', 20 * SECOND, undefined, 20 * SECOND],
+    ['is none where too little is left', 20 * SECOND, NOW + 2_499, undefined],
+    ['may be as short as the limit itself', 100, NOW + 2_100, 100],
+  ])('%s', (_, limitMs, claimedUntil, expected) => {
+    expect(partLimit(limitMs, claimedUntil, NOW)).toBe(expected);
+  });
+
+  test('a poll that was cut short had its time after half of its limit, or two seconds', () => {
+    expect(hadItsTime(NOW - 1_999, NOW, 20 * SECOND)).toBe(false);
+    expect(hadItsTime(NOW - 2_000, NOW, 20 * SECOND)).toBe(true);
+    expect(hadItsTime(NOW - 500, NOW, SECOND)).toBe(true);
   });
 });

@@ -52,9 +52,12 @@ describe('a packed shard', () => {
         ),
         lastTry: maybe(
           fc
-            .tuple(reason, time, span, span)
-            .map(([why, sentAt, took, pauseMs]) => failedTry({ reason: why, sentAt, endedAt: sentAt + took, pauseMs })),
+            .tuple(reason, time, span, span, maybe(time))
+            .map(([why, sentAt, took, pauseMs, heldUntil]) =>
+              failedTry({ reason: why, sentAt, endedAt: sentAt + took, pauseMs, heldUntil }),
+            ),
         ),
+        company: maybe(fc.record({ most: fc.nat(100), at: time, before: maybe(fc.nat(100)) })),
         claim: maybe(fc.record({ owner: fc.constantFrom('a', 'b', ''), until: time })),
         purgedAt: maybe(time),
         definite: fc.boolean(),
@@ -68,6 +71,14 @@ describe('a packed shard', () => {
         expect(unpackShard(packShard(shard), TIMING)).toEqual(shard);
       }),
     );
+  });
+
+  test('of before there were companies is read as it is', () => {
+    const packed = packShard(new Map([['a', entry({ attestation: attestation() })]]));
+    const columns = JSON.parse(inflateSync(packed).toString()) as Record<string, unknown>;
+    delete columns['companies'];
+    const old = unpackShard(deflateSync(JSON.stringify(columns)), TIMING);
+    expect(old).toEqual(unpackShard(packed, TIMING));
   });
 
   test('is judged by the configured validity of the reader, so that a shorter one holds at once', () => {

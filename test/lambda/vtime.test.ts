@@ -87,17 +87,47 @@ describe('a vtime', () => {
   });
 
   test('that is anything at all yields a time or nothing, and never throws', () => {
-    const digits = fc.string({ unit: fc.nat(9).map(String), maxLength: 20 });
+    const digits = fc.string({ unit: fc.nat(9).map(String), maxLength: 20, size: 'max' });
+    const good = fc.constantFrom('2013-05-16T14:14:44.881+0800', '2013-05-16T14:14:44Z', 'Tue Dec  3 09:12:30 2013');
+    const oddText = fc.oneof(digits, fc.string({ maxLength: 3 }), fc.constantFrom('', ' ', '\n', ':', '.', '-', 'Z'));
     const almost = fc
-      .tuple(fc.constantFrom('2013-05-16T14:14:44.881+0800', 'Tue Dec  3 09:12:30 2013'), fc.nat(27), fc.string())
-      .map(([good, at, odd]) => good.slice(0, at) + odd + good.slice(at + odd.length));
-    fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: 'binary' }), digits, almost, fc.double(), fc.anything()), (vtime) => {
-        const time = parseVtime(vtime);
-        expect(time === undefined || Number.isInteger(new Date(time).getTime())).toBe(true);
-      }),
-      { numRuns: 500 },
+      .tuple(good, fc.nat(27), oddText, fc.nat(3))
+      .map(([text, at, odd, removed]) => text.slice(0, at) + odd + text.slice(at + removed));
+    // Right in its form, and mostly wrong in its parts.
+    const part = fc.nat(99).map((number) => String(number).padStart(2, '0'));
+    const shaped = fc
+      .tuple(fc.nat(9999), part, part, part, part, part, fc.constantFrom('Z', '+0000', '-09:30', '+14:00', '+99:99'))
+      .map(([year, ...parts]) => {
+        const [month, day, hour, minute, second, zone] = parts;
+        return `${String(year).padStart(4, '0')}-${month}-${day}T${hour}:${minute}:${second}${zone}`;
+      });
+    const anything = fc.oneof(
+      { weight: 3, arbitrary: almost },
+      { weight: 3, arbitrary: shaped },
+      { weight: 2, arbitrary: fc.string({ unit: 'binary' }) },
+      digits,
+      fc.double(),
+      fc.maxSafeInteger(),
+      fc.anything({ maxDepth: 1 }),
     );
+    let times = 0;
+    fc.assert(
+      fc.property(anything, (vtime) => {
+        const time = parseVtime(vtime);
+        if (time === undefined) return;
+        times++;
+        if (!Number.isInteger(time) || Number.isNaN(new Date(time).getTime())) throw new Error(`${time} is no time`);
+        if (typeof vtime === 'number' && vtime !== time) throw new Error(`${time} is another number`);
+        if (typeof vtime !== 'number' && typeof vtime !== 'string') throw new Error('only numbers and texts are times');
+        if (typeof vtime !== 'string' || !vtime.includes('T') || !vtime.includes('-')) return;
+        // JavaScript makes the next month's first days of days that a month does not have.
+        const local = vtime.slice(0, 19);
+        if (new Date(`${local}Z`).toISOString().slice(0, 19) !== local) throw new Error(`${local} is in no calendar`);
+      }),
+      { numRuns: 20_000 },
+    );
+    // Otherwise nothing was shown.
+    expect(times).toBeGreaterThan(1_000);
   });
 
   test('of every moment is the same in each of the forms', () => {
