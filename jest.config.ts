@@ -6,6 +6,8 @@ const config: Config = {
   // Node runs TypeScript itself.
   transform: {},
   extensionsToTreatAsEsm: ['.ts'],
+  globalSetup: '<rootDir>/test/reporters/record-folder.ts',
+  reporters: ['default', '<rootDir>/test/reporters/secret-search.ts', '<rootDir>/test/reporters/fault-table.ts'],
   collectCoverageFrom: ['lambda/**/*.ts'],
   coverageProvider: 'v8',
   coverageThreshold: { global: { branches: 90 } },

@@ -2,7 +2,8 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import middy from '@middy/core';
 import { AttestationService } from './attestation-service.ts';
-import { ClientCertificateLoader } from './client-certificate.ts';
+import { SecretsManagerSecret } from './client-certificate.ts';
+import { ClientCertificateSource } from './client-certificate-source.ts';
 import { systemClock as clock } from './clock.ts';
 import { ComputeAttestation } from './compute-attestation.ts';
 import { ComputeAttestationCache } from './compute-attestation-cache.ts';
@@ -27,12 +28,13 @@ function compose(env: NodeJS.ProcessEnv): FilterParts {
     maxAttempts: 1, // the table tries again itself, for as long as the request's deadline allows
     requestHandler: { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true },
   });
-  const certificate = new ClientCertificateLoader(config.secretId);
+  const secret = new SecretsManagerSecret(config.secretId);
   const connection = new HttpsClientAuthConnection({
     server: config.server,
     port: config.port,
-    connections: config.parallelPolls,
-    loadCertificate: () => certificate.load(),
+    certificates: new ClientCertificateSource({ secret, clock, counts }),
+    clock,
+    counts,
   });
   const cache = new ComputeAttestationCache({
     table: new ShardTable({ client, name: config.table, shardCount, timing, clock, counts }),

@@ -1,137 +1,140 @@
-import { isIPv6 } from 'node:net';
-import type { Readable } from 'node:stream';
-import type { Pool } from 'undici';
+import { abortable } from './abortable.ts';
 import type { Connection, HttpAnswer, PostLimits } from './attestation-service.ts';
-import type { ClientCertificate } from './client-certificate.ts';
+import { type ClientCertificateSource, Refused } from './client-certificate-source.ts';
+import type { Clock } from './clock.ts';
+import type { Counts } from './counts.ts';
 import { PollError } from './errors.ts';
+import type { CertificateVersion } from './secret-watch.ts';
+import type { Fault, TlsConnection } from './tls-connection.ts';
 
-const CONNECT_TIMEOUT_MS = 5_000;
-/** How long the rest of an answer that is a fault is read. */
-const REST_MS = 1_000;
 /** Longer than the usual pause between two requests of a scheduler, shorter than what servers usually keep. */
 const KEEP_ALIVE_MS = 30_000;
 
 export interface HttpsClientAuthConnectionOptions {
   readonly server: string;
   readonly port: number;
-  /** Most connections at once; each carries one request at a time. */
-  readonly connections: number;
-  /** Rejects where there is no usable client certificate. */
-  readonly loadCertificate: () => Promise<ClientCertificate>;
+  readonly certificates: ClientCertificateSource;
+  readonly clock: Clock;
+  readonly counts: Counts;
 }
 
-interface Authenticated {
-  readonly pool: Pool;
-  readonly authBlob: string | undefined;
+/** One request, over however many connections it takes. */
+interface Post {
+  readonly path: string;
+  readonly body: string;
+  readonly limits: PostLimits;
+  readonly refused: Refused;
+}
+
+/** What came of sending it once; of an answer that may be a refusal there is an error too. */
+interface Outcome {
+  readonly answer?: HttpAnswer;
+  readonly fault?: Fault;
+  readonly error?: unknown;
 }
 
 /**
  * HTTPS with a client certificate. The server's certificate and name are always verified against the secret's CA, and
- * nothing else; connections are kept and reused; a redirect is an answer like any other and never followed.
+ * nothing else; connections are kept and reused; a redirect is an answer like any other and never followed. A request is
+ * sent again only over a new connection: where a kept one had ended, and with another certificate where one was refused.
  */
 export class HttpsClientAuthConnection implements Connection {
   readonly #options: HttpsClientAuthConnectionOptions;
-  #authenticating: Promise<Authenticated> | undefined;
+  /** Connections without a request; as many as there were requests at once, and the caller limits those. */
+  #idle: TlsConnection[] = [];
 
   constructor(options: HttpsClientAuthConnectionOptions) {
     this.#options = options;
   }
 
-  async post(path: string, body: string, { signal, maxBytes }: PostLimits): Promise<HttpAnswer> {
+  async post(path: string, body: string, limits: PostLimits): Promise<HttpAnswer> {
     try {
-      const { pool, authBlob } = await abortable(this.#authenticate(), signal);
-      const request = pool.request({
-        method: 'POST',
-        path,
-        body,
-        signal,
-        headers: {
-          'content-type': 'application/json',
-          accept: 'application/json',
-          'accept-encoding': 'identity',
-          ...(authBlob === undefined ? {} : { 'x-auth-blob': authBlob }),
-        },
-      });
-      // undici heeds the signal only once it has a connection.
-      const { statusCode, headers, body: answer } = await abortable(request, signal, (late) => leave(late.body));
-      if (statusCode < 200 || statusCode > 299) {
-        // What it says beside its status decides nothing; a short rest is read so that the connection can be used again.
-        await answer.dump({ limit: maxBytes, signal: AbortSignal.timeout(REST_MS) }).catch(() => {});
-        return { status: statusCode, body: Buffer.alloc(0) };
-      }
-      const encoding = headers['content-encoding'];
-      if (encoding !== undefined && encoding !== 'identity') {
-        leave(answer);
-        throw new PollError('bad-reply', 'the answer is encoded although only "identity" was asked for');
-      }
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      for await (const chunk of answer as AsyncIterable<Buffer>) {
-        bytes += chunk.length;
-        // Leaving the loop closes the connection, so that no byte of the rest is waited for.
-        if (bytes > maxBytes) throw new PollError('bad-reply', `the answer is larger than ${maxBytes} bytes`);
-        chunks.push(chunk);
-      }
-      return { status: statusCode, body: Buffer.concat(chunks) };
+      return await this.#post({ path, body, limits, refused: new Refused() });
     } catch (cause) {
       if (cause instanceof PollError) throw cause;
-      if (signal.aborted) throw new PollError('pending', 'the poll got no complete answer in its time', { cause });
+      if (limits.signal.aborted)
+        throw new PollError('pending', 'the poll got no complete answer in its time', { cause });
       throw new PollError('unreachable', 'the attestation service could not be reached', { cause });
     }
   }
 
-  /** Loads what a poll needs and a cached answer does not: undici, and the certificate. */
-  #authenticate(): Promise<Authenticated> {
-    this.#authenticating ??= this.#connect().catch((error: unknown) => {
-      this.#authenticating = undefined;
-      throw error;
-    });
-    return this.#authenticating;
-  }
-
-  async #connect(): Promise<Authenticated> {
-    const { server, port, connections, loadCertificate } = this.#options;
-    const [{ Pool }, { cert, key, ca, passphrase, authBlob }] = await Promise.all([
-      import('./undici.ts'),
-      loadCertificate(),
-    ]);
-    const pool = new Pool(`https://${isIPv6(server) ? `[${server}]` : server}:${port}`, {
-      connections,
-      pipelining: 1,
-      allowH2: false,
-      // The poll's own limit covers both, whatever it is.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      connect: {
-        cert,
-        key,
-        ca,
-        ...(passphrase === undefined ? {} : { passphrase }),
-        minVersion: 'TLSv1.2',
-        // Said here, so that no variable of the environment can turn it off.
-        rejectUnauthorized: true,
-        timeout: CONNECT_TIMEOUT_MS,
-      },
-    });
-    return { pool, authBlob };
-  }
-}
-
-/** Closes the connection of an answer that nobody reads; to its stream that is an error, which has to go somewhere. */
-function leave(answer: Readable): void {
-  answer.on('error', () => {}).destroy();
-}
-
-/** The promise's outcome, or a rejection as soon as the signal is aborted; what comes after that is `late`. */
-function abortable<T>(promise: Promise<T>, signal: AbortSignal, late: (value: T) => void = () => {}): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      reject(new Error('aborted'));
-      promise.then(late, () => {});
+  async #post(post: Post): Promise<HttpAnswer> {
+    const { certificates, counts, server, port } = this.#options;
+    const { refused } = post;
+    const { signal } = post.limits;
+    // What a poll needs and a cached answer does not: undici, and the certificate.
+    const needs = Promise.all([import('./tls-connection.ts'), certificates.get()]);
+    const [{ TlsConnection }, first] = await abortable(needs, signal);
+    const open = (certificate: CertificateVersion): TlsConnection => {
+      certificates.measure(certificate);
+      return new TlsConnection({ server, port, certificate, keepAliveMs: KEEP_ALIVE_MS });
     };
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
+    let connection = this.#take(first) ?? open(first);
+    for (;;) {
+      const { certificate } = connection;
+      const { answer, fault, error } = await this.#send(connection, post);
+      if (fault === undefined && answer !== undefined) return answer;
+      if (fault === 'broken') throw error;
+      if (fault === 'stale') {
+        counts.add('ResentPolls');
+        connection = open(certificate);
+        continue;
+      }
+      counts.add('CertificateRefusals');
+      refused.versions.add(certificate.version);
+      // Of a service that is down no new certificate is to be hoped for.
+      if (fault === 'closed') refused.hasWaited = true;
+      const other = await abortable(certificates.getAnother(refused, signal), signal).catch(() => undefined);
+      if (other !== undefined) connection = open(other);
+      else if (answer !== undefined && !signal.aborted) return answer;
+      else throw error;
+    }
+  }
+
+  /** Rejects where nothing can come of sending it again. */
+  async #send(connection: TlsConnection, { path, body, limits, refused }: Post): Promise<Outcome> {
+    const { certificates } = this.#options;
+    const isAnother = refused.versions.size > 0;
+    try {
+      const answer = await connection.post(path, body, limits);
+      if (!isRefusal(answer.status)) {
+        this.#keep(connection);
+        return { answer };
+      }
+      connection.close();
+      return { answer, fault: 'refused', error: new Error(`the service answered with HTTP status ${answer.status}`) };
+    } catch (error) {
+      connection.close();
+      if (limits.signal.aborted || error instanceof PollError) throw error;
+      return { fault: connection.faultOf(error), error: connection.causeOf(error) };
+    } finally {
+      const { certificate, status } = connection;
+      if (status !== undefined && !isRefusal(status)) certificates.accepted(certificate, isAnother);
+    }
+  }
+
+  /** A connection that may be used again, if there is one; those that may not are closed. */
+  #take({ version }: CertificateVersion): TlsConnection | undefined {
+    const now = this.#options.clock.now();
+    const usable: TlsConnection[] = [];
+    for (const connection of this.#idle) {
+      // Its own timer does not run while the environment is frozen.
+      const isFresh = Math.abs(now - connection.idleSince) < KEEP_ALIVE_MS;
+      if (connection.isOpen && isFresh && connection.certificate.version === version) usable.push(connection);
+      else connection.close();
+    }
+    const taken = usable.pop();
+    this.#idle = usable;
+    return taken;
+  }
+
+  #keep(connection: TlsConnection): void {
+    connection.idleSince = this.#options.clock.now();
+    this.#idle.push(connection);
+  }
+}
+
+/** Whether a status may mean that the service does not know the client. */
+function isRefusal(status: number): boolean {
+  return status === 401 || status === 403;
 }

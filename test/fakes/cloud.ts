@@ -3,6 +3,7 @@ import { CertificateAuthority, type KeyPair, LOOPBACK_NAMES } from '../../infra/
 import { createTable, DynamoDbServer } from '../../infra/local/dynamodb.ts';
 import { OatServer, type OatServerOptions, reply } from '../../infra/local/oat-server.ts';
 import { SecretsManagerServer } from '../../infra/local/secrets-manager.ts';
+import { recordSecrets } from '../reporters/record.ts';
 import { LambdaEnvironment } from './lambda-environment.ts';
 
 export const SECRET_ID = 'trusted-filter/client-certificate';
@@ -55,8 +56,11 @@ export class Cloud {
     const authority = await CertificateAuthority.create('test authority');
     const client = await authority.client({ commonName: 'trusted-filter' });
     const server = await authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
-    const secret = JSON.stringify({ ...client, ca: authority.cert });
-    const secretsManager = await SecretsManagerServer.start(new Map([[SECRET_ID, secret]]));
+    // Nobody's to see but the server's own.
+    recordSecrets(server.key);
+    const secretsManager = await SecretsManagerServer.start(new Map());
+    recordSecretsOf(secretsManager);
+    secretsManager.secrets.set(SECRET_ID, JSON.stringify({ ...client, ca: authority.cert }));
     const dynamodb = process.env['TEST_ENDPOINT'] ? undefined : await DynamoDbServer.start();
     return new Cloud({ authority, client, server, secretsManager, dynamodb });
   }
@@ -104,4 +108,13 @@ export class Cloud {
     this.#closers.push(() => environment.stop());
     return environment;
   }
+}
+
+/** Has the search at the end of the run know every secret that the function may read. */
+function recordSecretsOf({ secrets }: SecretsManagerServer): void {
+  const set = secrets.set.bind(secrets);
+  secrets.set = (name, text) => {
+    recordSecrets(text);
+    return set(name, text);
+  };
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { recordOutput } from '../reporters/record.ts';
 
 const SCRIPT = fileURLToPath(new URL('lambda-process.ts', import.meta.url));
 const BUNDLE = fileURLToPath(new URL('../../dist/filter/index.mjs', import.meta.url));
@@ -28,6 +29,8 @@ export class LambdaEnvironment {
     child.on('message', (message: unknown) => {
       if (typeof message !== 'object' || message === null) return;
       const { id, result } = message as { id: number; result: APIGatewayProxyStructuredResultV2 };
+      const { body = '', ...rest } = result;
+      recordOutput('an answer of the function', `${JSON.stringify(rest)}\n${body}`);
       this.#pending.get(id)?.(result);
       this.#pending.delete(id);
     });
@@ -75,6 +78,7 @@ export class LambdaEnvironment {
 
   #read(line: string): void {
     this.output += `${line}\n`;
+    recordOutput('what the function printed', line);
     if (!line.startsWith('{"level"')) return;
     this.lines.push(JSON.parse(line) as LogLine);
     for (const resolve of this.#lineWaiters.splice(0)) resolve();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { inspect } from 'node:util';
 import { CertificateAuthority } from '../../infra/local/certificates.ts';
 import { parseSecret } from '../../lambda/client-certificate.ts';
@@ -11,6 +11,11 @@ const AUTH_BLOB = 'Basic aHVudGVyMg==';
 const authority = await CertificateAuthority.create('Test CA');
 const { cert, key } = await authority.client({ commonName: 'trusted-filter' });
 const other = await authority.client({ commonName: 'somebody-else' });
+const YESTERDAY = new Date(Date.now() - 86_400_000);
+const LAST_WEEK = new Date(Date.now() - 7 * 86_400_000);
+const ended = await authority.client({ commonName: 'ended', notBefore: LAST_WEEK, notAfter: YESTERDAY });
+const TOMORROW = new Date(Date.now() + 86_400_000);
+const early = await authority.client({ commonName: 'early', notBefore: TOMORROW });
 const ca = authority.cert;
 const encrypted = createPrivateKey(key)
   .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: PASSPHRASE })
@@ -18,6 +23,7 @@ const encrypted = createPrivateKey(key)
 const publicKey = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString();
 
 const GOOD = { cert, key, ca };
+const notAfter = new X509Certificate(cert).validToDate.getTime();
 
 describe('the secret', () => {
   test.each<[string, object, object]>([
@@ -38,7 +44,11 @@ describe('the secret', () => {
     ['with several CAs', { ...GOOD, ca: `${ca}\n${ca}` }, { ...GOOD, ca: `${ca}\n${ca}` }],
     ['with a chain behind the certificate', { ...GOOD, cert: `${cert}\n${ca}` }, { ...GOOD, cert: `${cert}\n${ca}` }],
   ])('is read %s', (_, secret, expected) => {
-    expect(parseSecret(JSON.stringify(secret))).toStrictEqual(expected);
+    expect(parseSecret(JSON.stringify(secret))).toStrictEqual({ ...expected, notAfter });
+  });
+
+  test('is read where its certificate is not valid yet: whose clock is right is not for us to say', () => {
+    expect(parseSecret(JSON.stringify({ ...early, ca }))).toMatchObject(early);
   });
 
   test.each<[string, unknown, string]>([
@@ -89,6 +99,16 @@ describe('the secret', () => {
       'an encrypted key and a wrong passphrase',
       { ...GOOD, key: encrypted, passphrase: AUTH_BLOB },
       '"key" of the secret is not a PEM private key that its passphrase opens',
+    ],
+    [
+      'a chain that breaks off behind the certificate',
+      { ...GOOD, cert: `${cert}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n` },
+      'TLS can\'t use the secret\'s "cert", "key" and "ca": ERR_OSSL_ASN1_WRONG_TAG',
+    ],
+    [
+      'a certificate that has ended',
+      { ...ended, ca },
+      `the certificate of the secret ended on ${YESTERDAY.toISOString().replace(/\d{3}Z/, '000Z')}`,
     ],
     ['a key of another certificate', { ...GOOD, key: other.key }, '"key" of the secret does not belong to "cert"'],
     [

@@ -3,11 +3,15 @@ import { createServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { close, listen } from '../../infra/local/listen.ts';
-import type { OatServer, Poll } from '../../infra/local/oat-server.ts';
+import type { Poll } from '../../infra/local/oat-server.ts';
 import type { PostLimits } from '../../lambda/attestation-service.ts';
-import { parseSecret } from '../../lambda/client-certificate.ts';
+import type { Secret } from '../../lambda/client-certificate.ts';
+import { ClientCertificateSource } from '../../lambda/client-certificate-source.ts';
+import { Counts } from '../../lambda/counts.ts';
+import { ClientCertificateError } from '../../lambda/errors.ts';
 import { HttpsClientAuthConnection } from '../../lambda/https-client-auth-connection.ts';
 import { Cloud } from '../fakes/cloud.ts';
+import { StoppedClock } from './builders.ts';
 
 const BODY = '{"hosts":["compute-1"]}';
 
@@ -17,20 +21,26 @@ beforeAll(async () => {
 });
 afterAll(() => cloud.close());
 
-async function connect(
-  answer: (poll: Poll, response: ServerResponse) => void,
-  more: object = {},
-): Promise<{ oat: OatServer; post: (limits?: Partial<PostLimits>) => ReturnType<HttpsClientAuthConnection['post']> }> {
-  const oat = await cloud.oat(answer);
-  const secret = JSON.stringify({ ...cloud.client, ca: cloud.authority.cert, ...more });
-  const connection = new HttpsClientAuthConnection({
-    server: 'localhost',
-    port: oat.port,
-    connections: 2,
-    loadCertificate: () => Promise.resolve(parseSecret(secret)),
-  });
+/** The secret of this cloud's client certificate. */
+function secretOf(more: object = {}): Secret {
+  const text = JSON.stringify({ ...cloud.client, ca: cloud.authority.cert, ...more });
+  return { read: (stage) => Promise.resolve(stage === 'AWSCURRENT' ? { version: 'current', text } : undefined) };
+}
+
+function connectionTo(port: number, secret: Secret, server = 'localhost') {
+  const clock = new StoppedClock(Date.now());
+  const counts = new Counts();
+  const certificates = new ClientCertificateSource({ secret, clock, counts });
+  const connection = new HttpsClientAuthConnection({ server, port, certificates, clock, counts });
   const { signal } = new AbortController();
-  return { oat, post: (limits = {}) => connection.post('/PollHosts', BODY, { signal, maxBytes: 1_000, ...limits }) };
+  const post = (limits: Partial<PostLimits> = {}) =>
+    connection.post('/PollHosts', BODY, { signal, maxBytes: 1_000, ...limits });
+  return { clock, counts, post };
+}
+
+async function connect(answer: (poll: Poll, response: ServerResponse) => void, more: object = {}) {
+  const oat = await cloud.oat(answer);
+  return { oat, ...connectionTo(oat.port, secretOf(more)) };
 }
 
 test('sends the body as it is, with exactly the headers that every dialect takes', async () => {
@@ -48,14 +58,28 @@ test('sends the body as it is, with exactly the headers that every dialect takes
   });
 });
 
-test('keeps its connections and uses them again, no more than it may have', async () => {
+test('keeps its connections and uses them again', async () => {
   const ports: (number | undefined)[] = [];
   const { post } = await connect(({ request }, response) => {
     ports.push(request.socket.remotePort);
     response.end('{}');
   });
+  await Promise.all([post(), post()]);
   for (let i = 0; i < 6; i++) await post();
-  expect(new Set(ports).size).toBeLessThanOrEqual(2);
+  expect(ports).toHaveLength(8);
+  expect(new Set(ports).size).toBe(2);
+});
+
+test('does not use a connection again that was kept for longer than servers usually keep it', async () => {
+  const ports: (number | undefined)[] = [];
+  const { clock, post } = await connect(({ request }, response) => {
+    ports.push(request.socket.remotePort);
+    response.end('{}');
+  });
+  await post();
+  clock.time += 30_000;
+  await post();
+  expect(new Set(ports).size).toBe(2);
 });
 
 test('speaks TLS 1.2 or newer', async () => {
@@ -103,51 +127,86 @@ describe('what goes wrong is', () => {
     await expect(post({ signal: abort.signal })).rejects.toMatchObject({ reason: 'pending' });
   });
 
-  test('pending at once where the time is over while the connection is being made', async () => {
+  test('pending at once where the time is over while the connection is being made, which is then closed', async () => {
     const accepted = Promise.withResolvers<Socket>();
     const silent = createServer((socket) => accepted.resolve(socket));
-    const port = await listen(silent);
-    const secret = JSON.stringify({ ...cloud.client, ca: cloud.authority.cert });
-    const connection = new HttpsClientAuthConnection({
-      server: 'localhost',
-      port,
-      connections: 1,
-      loadCertificate: () => Promise.resolve(parseSecret(secret)),
-    });
+    const { post } = connectionTo(await listen(silent), secretOf());
     const abort = new AbortController();
-    const posted = connection.post('/', '{}', { signal: abort.signal, maxBytes: 1 });
+    const posted = post({ signal: abort.signal });
     const socket = await accepted.promise;
+    const closed = new Promise((resolve) => socket.on('error', () => {}).on('close', resolve));
+    socket.resume();
     abort.abort();
     await expect(posted).rejects.toMatchObject({ reason: 'pending' });
-    socket.destroy();
+    await closed;
     await close(silent);
   });
 
   test('pending where the time is over before there is a certificate', async () => {
-    const connection = new HttpsClientAuthConnection({
-      server: '::1',
-      port: 1,
-      connections: 1,
-      loadCertificate: () => new Promise(() => {}),
-    });
-    const signal = AbortSignal.abort();
-    await expect(connection.post('/', '{}', { signal, maxBytes: 1 })).rejects.toMatchObject({ reason: 'pending' });
+    const { post } = connectionTo(1, { read: () => new Promise(() => {}) }, '::1');
+    await expect(post({ signal: AbortSignal.abort() })).rejects.toMatchObject({ reason: 'pending' });
   });
 
   test('unreachable where there is no certificate, and tried anew the next time', async () => {
-    let loads = 0;
-    const connection = new HttpsClientAuthConnection({
-      server: 'localhost',
-      port: 1,
-      connections: 1,
-      loadCertificate: () => Promise.reject(new Error(`no certificate ${++loads}`)),
-    });
-    const { signal } = new AbortController();
-    for (const load of [1, 2]) {
-      await expect(connection.post('/', '{}', { signal, maxBytes: 1 })).rejects.toMatchObject({
-        reason: 'unreachable',
-      });
-      expect(loads).toBe(load);
+    let reads = 0;
+    const { post } = connectionTo(1, { read: () => Promise.reject(new ClientCertificateError(`none ${++reads}`)) });
+    for (const read of [1, 2]) {
+      const cause = new ClientCertificateError(`none ${read}`);
+      await expect(post()).rejects.toMatchObject({ reason: 'unreachable', cause });
     }
+  });
+});
+
+describe('a poll is sent again, once and over a new connection,', () => {
+  /** Answers the polls in order, each in its own way. */
+  async function connectInOrder(...answers: ((socket: Socket, response: ServerResponse) => void)[]) {
+    return connect(({ request }, response) => answers.shift()?.(request.socket, response));
+  }
+  const ok = (_socket: Socket, response: ServerResponse) => void response.end('{}');
+  const destroy = (socket: Socket) => void socket.destroy();
+  const writeOneByte = (socket: Socket) => void socket.write('H', () => socket.destroy());
+
+  test('where a connection that was used before ends without a byte of an answer', async () => {
+    const { oat, counts, post } = await connectInOrder(ok, destroy, ok);
+    await post();
+    await expect(post()).resolves.toMatchObject({ status: 200 });
+    expect(oat.polls).toHaveLength(3);
+    const [first, second, third] = oat.polls.map(({ request }) => request.socket);
+    expect(second).toBe(first);
+    expect(third).not.toBe(first);
+    expect(oat.polls[2]?.body).toBe(BODY);
+    expect(counts.take().values).toEqual(new Map([['ResentPolls', 1]]));
+  });
+
+  test('and not a third time', async () => {
+    const { oat, counts, post } = await connectInOrder(ok, destroy, destroy, ok);
+    await post();
+    await expect(post()).rejects.toMatchObject({ reason: 'unreachable' });
+    expect(oat.polls).toHaveLength(3);
+    expect(counts.take().values.get('ResentPolls')).toBe(1);
+  });
+
+  test('but not where the connection was new', async () => {
+    const { oat, counts, post } = await connectInOrder(destroy, ok);
+    await expect(post()).rejects.toMatchObject({ reason: 'unreachable' });
+    expect(oat.polls).toHaveLength(1);
+    expect(counts.take().values.get('ResentPolls')).toBeUndefined();
+  });
+
+  test('but not where a byte of an answer came', async () => {
+    const { oat, counts, post } = await connectInOrder(ok, writeOneByte, ok);
+    await post();
+    await expect(post()).rejects.toMatchObject({ reason: 'unreachable' });
+    expect(oat.polls).toHaveLength(2);
+    expect(counts.take().values).toEqual(new Map());
+  });
+
+  test('but not where its time is over', async () => {
+    const abort = new AbortController();
+    const { oat, counts, post } = await connectInOrder(ok, () => abort.abort(), ok);
+    await post();
+    await expect(post({ signal: abort.signal })).rejects.toMatchObject({ reason: 'pending' });
+    expect(oat.polls).toHaveLength(2);
+    expect(counts.take().values).toEqual(new Map());
   });
 });
