@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const FUNCTIONS = ['filter'];
+const FUNCTIONS = ['filter', 'refresh'];
 
 /** How functions are bundled; what is measured beside them is bundled the same way. */
 export function bundleOptions(entry: string, folder: string): BuildOptions {

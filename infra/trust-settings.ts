@@ -1,4 +1,5 @@
 import { SETTINGS, type Setting } from '../lambda/config.ts';
+import { REFRESH_LIMITS } from './refresh-limits.ts';
 
 /** The server that cdk.json ships with: a place to write one's own. */
 export const EXAMPLE_SERVER = 'attester.example.com';
@@ -9,6 +10,10 @@ export interface TrustSettings {
   readonly secretName: string;
   /** Whether the stack makes the secret, empty, rather than use one that is there already; false unless set. */
   readonly createSecret: boolean;
+  /** Every how many minutes the hosts in use are attested without being asked about; never unless set. */
+  readonly refreshMinutes: number | undefined;
+  /** How many executions of `refresh` there may be at once, 10 unless set; 0 leaves it to the account's own limit. */
+  readonly refreshConcurrency: number;
   /** The function's variables, as far as the context sets them; the defaults are the function's own. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -24,8 +29,28 @@ export class TrustSettingsError extends Error {
   }
 }
 
+interface Limits {
+  readonly name: string;
+  readonly least: number;
+  readonly most: number;
+  readonly rule: string;
+}
+
 const REQUIRED: ReadonlySet<Setting<unknown>> = new Set([SETTINGS.server, SETTINGS.secretId]);
 const CREATE_SECRET = 'createSecret';
+/** What the stack alone reads, and the functions do not. EventBridge's finest step is a minute. */
+const REFRESH: Limits = {
+  name: 'refresh',
+  least: 1,
+  most: 1_440,
+  rule: 'must be a whole number of minutes, 1 to 1440',
+};
+const CONCURRENCY: Limits = {
+  name: 'refreshConcurrency',
+  least: 0,
+  most: 1_000,
+  rule: 'must be a whole number, 0 to 1000',
+};
 
 /**
  * Reads the context `trust` of cdk.json by the rules of the function's own settings, so that what would be a fault there
@@ -57,12 +82,24 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
   }
   const createSecret = take(CREATE_SECRET) ?? false;
   if (typeof createSecret !== 'boolean') faults.push(`trust.${CREATE_SECRET} must be true or false`);
+  const takeNumber = (limits: Limits): number | undefined => {
+    const value = take(limits.name);
+    if (value === undefined || value === '') return undefined;
+    const number = wholeNumber(value, limits);
+    if (number === undefined) faults.push(`trust.${limits.name} ${limits.rule}`);
+    return number;
+  };
+  const refreshMinutes = takeNumber(REFRESH);
+  const refreshConcurrency = takeNumber(CONCURRENCY) ?? REFRESH_LIMITS.concurrency;
+  if (refreshMinutes !== undefined) faults.push(...faultsOfSchedule(refreshMinutes, environment));
   faults.push(...Array.from(unread.keys(), (name) => `trust.${name} is not a setting`));
   if (faults.length > 0) throw new TrustSettingsError(faults);
   return {
     server: environment[SETTINGS.server.variable] as string,
     secretName: environment[SETTINGS.secretId.variable] as string,
     createSecret: createSecret === true,
+    refreshMinutes,
+    refreshConcurrency,
     environment,
   };
 }
@@ -71,4 +108,31 @@ function isGood(setting: Setting<unknown>, text: string): boolean {
   // The right to read the secret, and a new secret, are made of its name: an ARN is for the variable alone.
   if (setting === SETTINGS.secretId && text.includes(':')) return false;
   return setting.parse(text) !== undefined;
+}
+
+function wholeNumber(value: unknown, { least, most }: Limits): number | undefined {
+  const text = typeof value === 'number' ? String(value) : value;
+  const number = typeof text === 'string' && /^\d{1,4}$/.test(text) ? Number(text) : NaN;
+  return number >= least && number <= most ? number : undefined;
+}
+
+/**
+ * A round attests every host once and may take as long as the step, so that up to two steps lie between two attestations
+ * of a host: a shorter validity would end before the next, at every round. It passes over a host that was attested less
+ * than `recheck` ago: with a recheck of a step or more, over every host at every second round.
+ */
+function faultsOfSchedule(minutes: number, environment: Readonly<Record<string, string>>): string[] {
+  const secondsOf = ({ variable, default: unless, parse }: Setting<number> & { readonly default: string }): number =>
+    parse(environment[variable] ?? unless) ?? 0;
+  const step = 60 * minutes;
+  const where = `where trust.${REFRESH.name} is ${minutes}`;
+  const faults: string[] = [];
+  if (secondsOf(SETTINGS.authTimeoutSeconds) < 2 * step) {
+    const often = minutes === 1 ? 'once a minute' : `once in ${minutes} minutes`;
+    faults.push(`trust.authTimeout must be at least ${2 * step} ${where}: every host is attested ${often}`);
+  }
+  if (secondsOf(SETTINGS.recheckSeconds) >= step) {
+    faults.push(`trust.recheck must be less than ${step} ${where}: no host is attested twice within it`);
+  }
+  return faults;
 }

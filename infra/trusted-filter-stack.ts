@@ -1,10 +1,7 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   Annotations,
   ArnFormat,
   CfnOutput,
-  type CfnResource,
   Duration,
   RemovalPolicy,
   Stack,
@@ -22,14 +19,15 @@ import {
 import { HttpIamAuthorizer } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
 import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb';
-import { PolicyDocument, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { EventBus } from 'aws-cdk-lib/aws-events';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { SETTINGS } from '../lambda/config.ts';
 import { ROUTE_KEYS } from '../lambda/routes.ts';
+import { KeptLog } from './log-group.ts';
+import { RefreshFunction } from './refresh-function.ts';
 import { TABLE_KEY, TTL_ATTRIBUTE } from './table.ts';
+import { TrustFunction } from './trust-function.ts';
 import { EXAMPLE_SERVER, type TrustSettings } from './trust-settings.ts';
 
 export interface TrustedFilterStackProps extends StackProps {
@@ -51,7 +49,7 @@ const ACCESS_LOG = {
   source_ip: '$context.identity.sourceIp',
 };
 
-/** The filter as it runs in AWS: an HTTP API, the function behind it, its table and its secret. */
+/** The filter as it runs in AWS: an HTTP API, the functions behind it, their table, secret and event bus. */
 export class TrustedFilterStack extends Stack {
   constructor(scope: Construct, id: string, props: TrustedFilterStackProps) {
     super(scope, id, props);
@@ -64,12 +62,34 @@ export class TrustedFilterStack extends Stack {
     }
     const table = this.#table();
     const secretArn = trust.createSecret ? this.#secret(trust.secretName) : this.#arnOfSecret(trust.secretName);
-    const filter = this.#filter(props, table, secretArn);
+    const bus = new EventBus(this, 'TrustEvents', {
+      description: 'Tells when the trust level of a host changes, and of hosts that stay unknown.',
+    });
+    const refresh = new RefreshFunction(this, 'Refresh', props);
+    const filter = new TrustFunction(this, 'Filter', {
+      description: 'Answers which hosts have the trust level that a workload requires.',
+      dist: props.dist,
+      bundle: 'filter',
+      // The longest that API Gateway's own limit of 30 s leaves.
+      timeout: Duration.seconds(29),
+      environment: trust.environment,
+    });
+    for (const each of [filter, refresh]) {
+      each.may(['secretsmanager:GetSecretValue'], secretArn);
+      const ofTable = { by: SETTINGS.table, name: table.tableName };
+      each.may(['dynamodb:BatchGetItem', 'dynamodb:PutItem'], table.tableArn, ofTable);
+      each.may(['events:PutEvents'], bus.eventBusArn, { by: SETTINGS.eventBus, name: bus.eventBusName });
+    }
+    const ofRefresh = { by: SETTINGS.refreshFunction, name: refresh.functionName };
+    filter.may(['lambda:InvokeFunction'], refresh.functionArn, ofRefresh);
     const api = this.#api(filter);
 
     // Without the slash that a stage's own URL ends in: the routes begin with one.
     new CfnOutput(this, 'ApiUrl', { value: api.apiEndpoint });
     new CfnOutput(this, 'FunctionName', { value: filter.functionName });
+    new CfnOutput(this, 'RefreshFunctionName', { value: refresh.functionName });
+    new CfnOutput(this, 'DeadLetterQueueUrl', { value: refresh.deadLetters.queueUrl });
+    new CfnOutput(this, 'EventBusName', { value: bus.eventBusName });
     new CfnOutput(this, 'TableName', { value: table.tableName });
     new CfnOutput(this, 'SecretName', { value: trust.secretName });
   }
@@ -119,43 +139,7 @@ export class TrustedFilterStack extends Stack {
     });
   }
 
-  #filter({ trust, dist }: TrustedFilterStackProps, table: Table, secretArn: string): LambdaFunction {
-    const bundle = join(dist, 'filter');
-    if (!existsSync(join(bundle, 'index.mjs'))) {
-      throw new Error('The bundle dist/filter/index.mjs does not exist: run npm run build first.');
-    }
-    const logGroup = this.#logGroup('FilterLog');
-    const statements = [
-      new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [secretArn] }),
-      new PolicyStatement({ actions: ['dynamodb:BatchGetItem', 'dynamodb:PutItem'], resources: [table.tableArn] }),
-      new PolicyStatement({
-        actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
-        resources: [logGroup.logGroupArn],
-      }),
-    ];
-    const filter = new LambdaFunction(this, 'Filter', {
-      description: 'Answers which hosts have the trust level that a workload requires.',
-      code: Code.fromAsset(bundle),
-      handler: 'index.handler',
-      runtime: Runtime.NODEJS_24_X,
-      architecture: Architecture.ARM_64,
-      memorySize: 1024,
-      // The longest that API Gateway's own limit of 30 s leaves.
-      timeout: Duration.seconds(29),
-      // A role of our own, since the one that CDK makes brings a managed policy with it.
-      role: new Role(this, 'FilterRole', {
-        assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
-        inlinePolicies: { filter: new PolicyDocument({ statements }) },
-      }),
-      logGroup,
-      environment: { ...trust.environment, [SETTINGS.table.variable]: table.tableName },
-    });
-    // CDK makes it wait for its role, which its reference to the role's ARN does already.
-    (filter.node.defaultChild as CfnResource).addDeletionOverride('DependsOn');
-    return filter;
-  }
-
-  #api(filter: LambdaFunction): HttpApi {
+  #api(filter: TrustFunction): HttpApi {
     const integration = new HttpLambdaIntegration('FilterIntegration', filter, {
       payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
     });
@@ -177,18 +161,10 @@ export class TrustedFilterStack extends Stack {
       autoDeploy: true,
       throttle: { rateLimit: 100, burstLimit: 200 },
       accessLogSettings: {
-        destination: new LogGroupLogDestination(this.#logGroup('AccessLog')),
+        destination: new LogGroupLogDestination(new KeptLog(this, 'AccessLog')),
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
       },
     });
     return api;
-  }
-
-  #logGroup(id: string): LogGroup {
-    // Who asked, and what went wrong, outlives the stack for as long as it is kept; a failed first deployment leaves none.
-    return new LogGroup(this, id, {
-      retention: RetentionDays.ONE_MONTH,
-      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
-    });
   }
 }

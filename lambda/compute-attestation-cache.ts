@@ -1,5 +1,17 @@
 import { waitUntil } from './clock.ts';
-import { type Entry, type Finding, finding, merge, purged } from './entry.ts';
+import type { Announcer } from './announcer.ts';
+import {
+  type Entry,
+  type Finding,
+  finding,
+  hourOf,
+  isAskedAbout,
+  isAttested,
+  merge,
+  pauseEnd,
+  purged,
+  withAlarm,
+} from './entry.ts';
 import { HostResolver, type HostResolverOptions } from './host-resolver.ts';
 import { shardOf } from './shard.ts';
 import { type Cell, ShardActor } from './shard-actor.ts';
@@ -14,10 +26,23 @@ export interface ComputeAttestationCacheOptions extends Omit<HostResolverOptions
   readonly hostPattern?: RegExp | undefined;
 }
 
+/** What came of a refresh. */
+export interface Refreshed {
+  /** How many hosts have an attestation now that is new enough. */
+  readonly attested: number;
+  /** Hosts that were not polled, since they were in the pause after a failed try. */
+  readonly paused: readonly string[];
+  /** When the last of these pauses ends, epoch milliseconds. */
+  readonly pausedUntil: number;
+}
+
 const PENDING: HostAttestation = { level: 'unknown', reason: 'pending' };
 const NOT_A_HOST: HostAttestation = { level: 'unknown', reason: 'unknown' };
 /** What is kept of the time for an answer to render it. */
 const RENDER_MS = 100;
+/** How long a request waits for the stamp that hosts were asked about, and the shortest pause between two stamps. */
+const STAMP_MS = 200;
+const STAMP_PAUSE_MS = 5_000;
 
 /**
  * The attestations of hosts: from memory, then from DynamoDB, then from polls for all that is not valid. All requests of
@@ -29,6 +54,7 @@ export class ComputeAttestationCache {
   readonly #shards = new Map<number, ShardActor>();
   readonly #resolver: HostResolver;
   #lookUps = 0;
+  #stampAfter = -Infinity;
 
   constructor(options: ComputeAttestationCacheOptions) {
     this.#options = { ...options, memory: this.#memory };
@@ -46,10 +72,32 @@ export class ComputeAttestationCache {
    */
   getHostAttestations(hosts: readonly string[], invocation: Invocation): Promise<HostAttestation[]> {
     const waiter = new Waiter(invocation);
-    const { found, missing } = this.#lookUp(hosts, waiter);
+    const { found, missing, isUnstamped } = this.#lookUp(hosts, waiter);
     if (missing.size > 0) return this.#waitFor(hosts, missing, waiter);
     invocation.from.memory += hosts.length;
-    return Promise.resolve(found);
+    return isUnstamped ? this.#stamp(hosts, waiter).then(() => found) : Promise.resolve(found);
+  }
+
+  /**
+   * Stamps on hosts that they are asked about, since what is only ever served from memory is never claimed. At most once
+   * an hour, and as well as it can be done.
+   */
+  async #stamp(hosts: readonly string[], { invocation }: Waiter): Promise<void> {
+    const { clock } = this.#options;
+    const now = clock.now();
+    const until = Math.min(now + STAMP_MS, invocation.deadline.stopAt);
+    if (now < this.#stampAfter || until <= now) return;
+    this.#stampAfter = now + STAMP_PAUSE_MS;
+    const asked = hourOf(now);
+    const old = hosts.filter((host) => (this.#memory.get(host)?.entry.asked ?? asked) < asked);
+    const writes = Array.from(this.#byShard(new Set(old)), ([shard, names]) =>
+      shard.write({
+        hosts: names,
+        apply: (_host, entry) => (entry.definite && entry.asked < asked ? { ...entry, asked } : entry),
+        until,
+      }),
+    );
+    await waitUntil(until, Promise.all(writes), clock);
   }
 
   /** Has what memory misses looked up in the table or polled, until every host is decided or the time is over. */
@@ -58,10 +106,12 @@ export class ComputeAttestationCache {
     const { clock } = this.#options;
     let missing = notInMemory;
     let found: HostAttestation[] = [];
+    let isUnstamped = false;
     while (missing.size > 0 && clock.now() < deadline.stopAt) {
       await this.#resolver.resolve(this.#byShard(missing), waiter);
-      ({ found, missing } = this.#lookUp(hosts, waiter));
+      ({ found, missing, isUnstamped } = this.#lookUp(hosts, waiter));
     }
+    if (isUnstamped) await this.#stamp(hosts, waiter);
     if (missing.size > 0) {
       // Time is over; but what memory has counts only after a look at the table that is not too old.
       const renderAt = deadline.answerBy - RENDER_MS;
@@ -74,6 +124,81 @@ export class ComputeAttestationCache {
       else if (waiter.decided.has(host)) from.table++;
     }
     return found;
+  }
+
+  /** Attests hosts for later requests. The invocation says what is new enough. */
+  async refresh(hosts: readonly string[], invocation: Invocation): Promise<Refreshed> {
+    const { clock, hostPattern, timing } = this.#options;
+    const { arrivedAt } = invocation.deadline;
+    const waiter = new Waiter(invocation);
+    const names = hosts.filter((host) => hostPattern?.test(host) !== false);
+    const byShard = this.#byShard(new Set(names));
+    await this.#resolver.resolve(byShard, waiter);
+    const now = clock.now();
+    let attested = 0;
+    const paused: string[] = [];
+    let pausedUntil = now;
+    for (const [shard, shardHosts] of byShard) {
+      for (const host of shardHosts) {
+        const known = shard.known(host, now);
+        const until = pauseEnd(known, arrivedAt);
+        if (waiter.decided.has(host) && isAttested(known, now, timing)) {
+          attested++;
+        } else if (until !== undefined) {
+          paused.push(host);
+          pausedUntil = Math.max(pausedUntil, until);
+        }
+      }
+    }
+    return { attested, paused, pausedUntil };
+  }
+
+  /** The hosts that somebody asked about within the last day, in the order of their shards. */
+  async hostsAskedAbout(until: number): Promise<string[]> {
+    const { clock } = this.#options;
+    const shards = await this.#lookAtAll(until);
+    const now = clock.now();
+    return shards.flatMap((shard) =>
+      shard.storedHosts().filter((host) => {
+        const entry = shard.stored(host);
+        return entry?.definite === true && isAskedAbout(entry, now);
+      }),
+    );
+  }
+
+  /** Tells the event bus of what others left unannounced, and of hosts that are unknown for long. */
+  async announce(
+    announcer: Announcer,
+    options: {
+      readonly unknownAlarmMs: number;
+      /** In the shards of these hosts; in all where none are given. */
+      readonly hosts?: readonly string[] | undefined;
+      /** When to stop trying, epoch milliseconds. */
+      readonly until: number;
+    },
+  ): Promise<void> {
+    const { clock } = this.#options;
+    const { hosts: about, unknownAlarmMs, until } = options;
+    const shards = about === undefined ? await this.#lookAtAll(until) : [...this.#byShard(new Set(about)).keys()];
+    const now = clock.now();
+    const apply = (_host: string, entry: Entry, at: number): Entry => withAlarm(entry, unknownAlarmMs, at);
+    const writes = shards.map(async (shard) => {
+      const hosts = shard.storedHosts().filter((host) => {
+        const entry = shard.stored(host);
+        return entry !== undefined && withAlarm(entry, unknownAlarmMs, now) !== entry;
+      });
+      if (hosts.length > 0) await shard.write({ hosts, apply, until });
+    });
+    await Promise.all(writes);
+    const places = shards.flatMap((shard) => shard.storedHosts().map((host) => ({ shard, host })));
+    await announcer.announce(places, until);
+  }
+
+  async #lookAtAll(until: number): Promise<ShardActor[]> {
+    const { shardCount } = this.#options;
+    const shards = Array.from({ length: shardCount }, (_, index) => this.#shard(index));
+    await this.#resolver.look(shards, until);
+    return shards;
   }
 
   /**
@@ -91,12 +216,19 @@ export class ComputeAttestationCache {
   }
 
   /** What memory has for each host. Hosts that nothing decides are missing, and pending for now. */
-  #lookUp(hosts: readonly string[], waiter: Waiter): { found: HostAttestation[]; missing: Set<string> } {
+  #lookUp(
+    hosts: readonly string[],
+    waiter: Waiter,
+  ): { found: HostAttestation[]; missing: Set<string>; isUnstamped: boolean } {
     const { clock, hostPattern, timing } = this.#options;
     const now = clock.now();
+    const hour = hourOf(now);
     const { arrivedAt } = waiter.invocation.deadline;
-    const judge = ({ entry, shard }: Cell): Finding | undefined =>
-      shard.serves(now) ? finding(entry, now, arrivedAt, timing) : undefined;
+    let isUnstamped = false;
+    const judge = ({ entry, shard }: Cell): Finding | undefined => {
+      isUnstamped ||= entry.definite && entry.asked < hour;
+      return shard.serves(now) ? finding(entry, now, arrivedAt, timing) : undefined;
+    };
     const found = findInMemory(hosts, this.#memory, ++this.#lookUps, judge);
     const missing = new Set<string>();
     for (let i = 0; i < found.length; i++) {
@@ -111,7 +243,7 @@ export class ComputeAttestationCache {
       if (attestation === PENDING) missing.add(host);
       found[i] = attestation;
     }
-    return { found: found as HostAttestation[], missing };
+    return { found: found as HostAttestation[], missing, isUnstamped };
   }
 
   /** For a host that memory alone does not decide: this request may have decided it before. */
@@ -137,7 +269,10 @@ export class ComputeAttestationCache {
   #shardOf(host: string): ShardActor {
     const known = this.#memory.get(host);
     if (known !== undefined) return known.shard;
-    const index = shardOf(host, this.#options.shardCount);
+    return this.#shard(shardOf(host, this.#options.shardCount));
+  }
+
+  #shard(index: number): ShardActor {
     let shard = this.#shards.get(index);
     if (shard === undefined) {
       shard = new ShardActor(index, this.#options);

@@ -16,6 +16,12 @@ export interface Config {
   readonly fleetSize: number;
   readonly maxHosts: number;
   readonly hostPattern?: RegExp | undefined;
+  /** The function that takes over hosts which a request has no time to poll; without one, requests poll themselves. */
+  readonly refreshFunction?: string | undefined;
+  /** The event bus that is told when a host's level changes; without one, nobody is. */
+  readonly eventBus?: string | undefined;
+  /** How long a host may be unknown before the bus is told. */
+  readonly unknownAlarmSeconds: number;
 }
 
 /** One setting: how it is called where it is set, and what a good value is. */
@@ -114,6 +120,23 @@ export const SETTINGS = {
     rule: 'must be a whole number, 1 to 1000000',
     parse: integer(1, 1_000_000),
   } satisfies Setting<number>,
+  refreshFunction: {
+    variable: 'ATTESTATION_REFRESH_FUNCTION',
+    rule: 'must be the name or ARN of the function that refreshes attestations',
+    parse: (text) => (/^[\w:$-]{1,256}$/.test(text) ? text : undefined),
+  } satisfies Setting<string>,
+  eventBus: {
+    variable: 'ATTESTATION_EVENT_BUS',
+    rule: 'must be the name or ARN of an EventBridge event bus',
+    parse: (text) => (/^[\w.:/-]{1,256}$/.test(text) ? text : undefined),
+  } satisfies Setting<string>,
+  unknownAlarmSeconds: {
+    variable: 'ATTESTATION_UNKNOWN_ALARM',
+    context: 'unknownAlarm',
+    default: '3600',
+    rule: 'must be a number of seconds, more than 0',
+    parse: seconds(Number.MIN_VALUE),
+  } satisfies Setting<number>,
   hostPattern: {
     variable: 'ATTESTATION_HOST_PATTERN',
     context: 'hostPattern',
@@ -160,6 +183,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     fleetSize: need(SETTINGS.fleetSize),
     maxHosts: need(SETTINGS.maxHosts),
     hostPattern: read(SETTINGS.hostPattern),
+    refreshFunction: read(SETTINGS.refreshFunction),
+    eventBus: read(SETTINGS.eventBus),
+    unknownAlarmSeconds: need(SETTINGS.unknownAlarmSeconds),
   };
   if (faults.length > 0) throw new ConfigurationError(faults);
   return { ...config, recheckSeconds: Math.min(config.recheckSeconds, config.authTimeoutSeconds) };

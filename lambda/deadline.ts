@@ -42,3 +42,8 @@ export function newDeadline({ now, limitMs, timeEpoch, remainingMs }: DeadlineIn
     tableBy: now + leftMs / 2,
   };
 }
+
+/** Whether a request has less time in all than a poll may take. */
+export function isShort({ arrivedAt, answerBy }: Deadline, pollLimitMs: number): boolean {
+  return answerBy - arrivedAt < pollLimitMs;
+}

@@ -6,6 +6,9 @@
 export type TrustLevel = 'trusted' | 'untrusted' | 'unknown';
 export type RequiredTrust = 'trusted' | 'untrusted';
 
+/** The order is part of the table's format: append only. */
+export const LEVELS: readonly TrustLevel[] = ['trusted', 'untrusted', 'unknown'];
+
 /** Why a level is what it is. The order is part of the table's format: append only. */
 export const REASONS = [
   'trusted',
@@ -69,6 +72,19 @@ export interface Claim {
   readonly until: number;
 }
 
+/** What the event bus has not been told yet: that a host's level changed, or that the host is unknown for long. */
+export interface Announcement {
+  readonly from: TrustLevel;
+  readonly to: TrustLevel;
+  readonly reason: Reason;
+  /** When the service validated the host, where it said so. */
+  readonly vtime?: number | undefined;
+  /** When the poll was sent that showed it. */
+  readonly polledAt: number;
+  /** Since when the host is unknown, where that is what there is to tell. */
+  readonly unknownSince?: number | undefined;
+}
+
 export interface Entry {
   readonly attestation?: Attestation | undefined;
   readonly lastTry?: Try | undefined;
@@ -76,6 +92,12 @@ export interface Entry {
   readonly company?: Company | undefined;
   /** When an operator purged the host; results of polls sent before it are dropped. */
   readonly purgedAt?: number | undefined;
+  /** In the order in which it came about. */
+  readonly unannounced?: readonly Announcement[] | undefined;
+  /** Since when the attestations say unknown; absent where the last says otherwise. */
+  readonly unknownSince?: number | undefined;
+  /** The time of that kind which was announced last. */
+  readonly alarmedSince?: number | undefined;
   /** Whether the host was ever attested `trusted` or `untrusted`: such entries are the last to give way. */
   readonly definite: boolean;
   /** The hour (epoch hours) in which the host was last asked about, best effort. */
@@ -208,9 +230,12 @@ export function partLimit(limitMs: number, claimedUntil: number | undefined, now
   return leftMs < Math.min(limitMs, LEAST_LIMIT_MS) ? undefined : leftMs;
 }
 
-/** Whether a poll that was aborted had waited long enough for that to say something of its hosts. */
-export function hadItsTime(sentAt: number, now: number, limitMs: number): boolean {
-  return now - sentAt >= Math.min(limitMs / 2, FAIR_WAIT_MS);
+/**
+ * Whether a poll that was aborted had waited long enough for that to say something of its hosts.
+ * @param lastTookMs how long the last poll took that was answered
+ */
+export function hadItsTime(sentAt: number, now: number, limitMs: number, lastTookMs: number): boolean {
+  return now - sentAt >= Math.min(limitMs / 2, Math.max(FAIR_WAIT_MS, lastTookMs));
 }
 
 /** Whether somebody with a right clock can have written this time. */
@@ -235,8 +260,14 @@ export function withAttestation(entry: Entry, attestation: Attestation, now: num
     attestation,
     company: entry.company !== undefined && entry.company.at > attestation.sentAt ? entry.company : undefined,
     lastTry: entry.lastTry !== undefined && entry.lastTry.sentAt > attestation.sentAt ? entry.lastTry : undefined,
+    unknownSince: attestation.level === 'unknown' ? sinceWhenUnknown(entry, attestation) : undefined,
     definite: entry.definite || attestation.level !== 'unknown',
   };
+}
+
+function sinceWhenUnknown({ attestation: current, unknownSince }: Entry, { receivedAt }: Attestation): number {
+  if (current === undefined) return receivedAt;
+  return current.level === 'unknown' ? (unknownSince ?? current.receivedAt) : Math.min(current.validUntil, receivedAt);
 }
 
 /** The entry with a failed try added, which never replaces an attestation. */
@@ -247,6 +278,68 @@ export function withTry(entry: Entry, failed: Try, now: number): Entry {
   const attested = entry.attestation?.sentAt;
   if (attested !== undefined && isFromNow(attested, now) && failed.sentAt <= attested) return entry;
   return { ...entry, lastTry: failed };
+}
+
+const MOST_UNANNOUNCED = 10;
+
+function withAnnouncement(entry: Entry, announcement: Announcement): Entry {
+  // A bus that takes nothing for long must not fill the table.
+  return { ...entry, unannounced: [...(entry.unannounced ?? []), announcement].slice(-MOST_UNANNOUNCED) };
+}
+
+/** What a poll made of an entry, and that the level changed, where it did. */
+export function withChange(before: Entry, after: Entry): Entry {
+  const { attestation } = after;
+  if (attestation === undefined || before.attestation === undefined) return after;
+  const { level: to, reason, vtime, sentAt: polledAt } = attestation;
+  const from = before.attestation.level;
+  return from === to ? after : withAnnouncement(after, { from, to, reason, vtime, polledAt });
+}
+
+/** The entry, and that its host is unknown for so long that it is to be told, once. */
+export function withAlarm(entry: Entry, afterMs: number, now: number): Entry {
+  const { attestation, lastTry, unknownSince } = entry;
+  if (attestation === undefined) return entry;
+  const hasFailed = lastTry !== undefined && lastTry.sentAt > attestation.sentAt;
+  const ended = hasFailed && attestation.validUntil <= now ? attestation.validUntil : undefined;
+  const since = attestation.level === 'unknown' ? (unknownSince ?? attestation.receivedAt) : ended;
+  if (since === undefined || since === entry.alarmedSince || now < since + afterMs) return entry;
+  const { reason, sentAt: polledAt } = hasFailed ? lastTry : attestation;
+  const alarm = { from: 'unknown', to: 'unknown', reason, polledAt, unknownSince: since } as const;
+  return withAnnouncement({ ...entry, alarmedSince: since }, alarm);
+}
+
+/** The entry after the event bus was told. */
+export function announced(entry: Entry, told: readonly Announcement[]): Entry {
+  if (entry.unannounced === undefined) return entry;
+  const left = entry.unannounced.filter((each) => !told.some((other) => isSameAnnouncement(each, other)));
+  return { ...entry, unannounced: left.length === 0 ? undefined : left };
+}
+
+function isSameAnnouncement(a: Announcement, b: Announcement): boolean {
+  return a.polledAt === b.polledAt && a.from === b.from && a.to === b.to && a.unknownSince === b.unknownSince;
+}
+
+/** Whether an attestation or a failed try is as new as a refresh wants it that began at `arrivedAt`. */
+export function isRenewed({ attestation, lastTry }: Entry, since: number, arrivedAt: number, now: number): boolean {
+  if (attestation !== undefined && attestation.receivedAt >= since && isFromNow(attestation.receivedAt, now))
+    return true;
+  return lastTry !== undefined && isPaused(lastTry, now, arrivedAt);
+}
+
+/** Whether there is an attestation that decides whoever asks now. */
+export function isAttested({ attestation }: Entry, now: number, timing: Timing): boolean {
+  return attestation !== undefined && isUsable(attestation, now, now, timing);
+}
+
+/** When the pause ends that kept a host from being polled for an invocation which began at `arrivedAt`. */
+export function pauseEnd({ lastTry }: Entry, arrivedAt: number): number | undefined {
+  return lastTry === undefined || lastTry.endedAt >= arrivedAt ? undefined : lastTry.endedAt + lastTry.pauseMs;
+}
+
+/** Whether somebody asked about the host within the last day. */
+export function isAskedAbout({ asked }: Entry, now: number): boolean {
+  return hourOf(now) - asked <= ASKED_FOR_HOURS;
 }
 
 /** The company that holds now: not of a wrong clock, and not over. */
@@ -354,7 +447,7 @@ export function isKept(entry: Entry, now: number, timing: Timing): boolean {
   if (finding(entry, now, now, timing) !== undefined || companyNow(entry, now) !== undefined) return true;
   // A purge mark outlives every poll that was sent before it, and every memory that has not looked since.
   if (entry.purgedAt !== undefined && now < entry.purgedAt + timing.validityMs + LONGEST_CLAIM_MS * 2) return true;
-  return entry.definite && hourOf(now) - entry.asked <= ASKED_FOR_HOURS;
+  return entry.unannounced !== undefined || (entry.definite && isAskedAbout(entry, now));
 }
 
 /** When nothing in a shard can matter any more, so that DynamoDB may delete it: epoch seconds. */

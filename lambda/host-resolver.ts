@@ -1,58 +1,58 @@
 import { randomUUID } from 'node:crypto';
+import type { Announcer } from './announcer.ts';
+import { Claims } from './claims.ts';
 import { waitUntil } from './clock.ts';
 import { mostTogether } from './company.ts';
-import { companyNow, type Entry, finding, held, hourOf, isClaimed, merge, newClaim } from './entry.ts';
+import { isShort } from './deadline.ts';
+import { companyNow, type Entry, finding, isAttested, isRenewed, merge, withChange } from './entry.ts';
+import type { HandOver } from './hand-over.ts';
 import { type Batch, PollQueue, type Target } from './poll-queue.ts';
 import { type Outcome, type Polled, Poller, type PollerOptions } from './poller.ts';
 import { nextClaims, pickProbes, type PollPlan, type Stale } from './polls.ts';
 import { ProbeRound } from './probe-round.ts';
-import type { Change, ShardActor, ShardActorParts } from './shard-actor.ts';
+import type { ShardActor, ShardActorParts } from './shard-actor.ts';
+import { ShardWrites } from './shard-writes.ts';
 import type { Waiter } from './waiter.ts';
+import { WantedHosts } from './wanted-hosts.ts';
 
 export interface HostResolverOptions extends ShardActorParts, PollerOptions {
   readonly plan: PollPlan;
+  /** Takes over the hosts that a request has no time to poll; without it, every request polls for itself. */
+  readonly handOver?: Pick<HandOver, 'isUp' | 'send'> | undefined;
+  /** Tells of hosts whose level changed; without it, nobody does. */
+  readonly announcer?: Announcer | undefined;
 }
 
 const FIRST_REREAD_MS = 250;
 const LONGEST_REREAD_MS = 1_000;
 const REREAD_GROWTH = 1.1;
-/** How long after a table that did not answer polls go out without asking it first. */
-const TABLE_PAUSE_MS = 5_000;
 /** How long before a request's answer the last write for it is given up. */
 const ANSWER_MS = 50;
 /** How long a write may take that no half of a deadline is left for. */
 const GRACE_MS = 300;
 
-/** The hosts of a shard that requests wait for. */
-interface Wanted {
-  readonly waiters: Map<string, Set<Waiter>>;
-  /** Whether others have claimed some of the hosts. */
-  waits: boolean;
-}
-
-/** The hosts of a shard that nobody has claimed: those to poll, and those of which it is in doubt why they failed. */
+/** The hosts of shards that nobody has claimed, by what is to be done about them. */
 interface Unclaimed {
+  /** To poll. */
   readonly clear: Stale<ShardActor>[];
+  /** To poll once it is known why they failed. */
   readonly doubtful: Stale<ShardActor>[];
-}
-
-/** Whether this environment has claimed hosts of a shard, and until when. */
-interface Claimed {
-  /** Undefined where the table did not take the claim; the hosts are then polled without. */
-  readonly until: number | undefined;
-  readonly targets: readonly Target[];
+  /** To hand over: nobody who waits for them has the time to poll. */
+  readonly handed: Stale<ShardActor>[];
 }
 
 /**
  * Brings hosts that memory does not decide to a decision: looks at the table, waits for what others have claimed, claims
- * and polls the rest. One for an environment, so that its requests share everything that is under way.
+ * and polls the rest, or has it polled. One for an environment, so that its requests share everything that is under way.
  */
 export class HostResolver {
   readonly #options: HostResolverOptions;
-  readonly #poller: Poller;
   readonly #polls: PollQueue;
-  readonly #owner = randomUUID();
-  readonly #wanted = new Map<ShardActor, Wanted>();
+  readonly #writes: ShardWrites;
+  readonly #claims: Claims;
+  readonly #wanted = new WantedHosts();
+  /** What goes on beside the loop, and is to be done before a request is answered. */
+  readonly #beside = new Set<Promise<void>>();
   #round: ProbeRound | undefined;
   #running = false;
   #loop: Promise<void> = Promise.resolve();
@@ -60,18 +60,17 @@ export class HostResolver {
   /** Whether to look again for what others have claimed, and how often that was done. */
   #reread: 'none' | 'planned' | 'due' = 'none';
   #rereads = 0;
-  #tableFailedAt = -Infinity;
 
   constructor(options: HostResolverOptions) {
     this.#options = options;
-    this.#poller = new Poller(options);
+    const poller = new Poller(options);
+    this.#writes = new ShardWrites(options.clock);
+    this.#claims = new Claims(this.#writes, options.clock, poller.limitMs);
     this.#polls = new PollQueue({
       ...options,
-      poller: this.#poller,
+      poller,
       isWanted: (batch) => this.#isWanted(batch),
-      sending: ({ targets }) => {
-        for (const { invocation } of this.#waitersOf(targets)) invocation.polls++;
-      },
+      sending: (batch) => this.#sending(batch),
       finish: (batch, polled) => this.#finish(batch, polled),
       freed: () => this.#wake(),
     });
@@ -87,54 +86,60 @@ export class HostResolver {
   /** Waits until every host is decided for the waiter, or its time to wait is over. */
   async resolve(hostsByShard: ReadonlyMap<ShardActor, readonly string[]>, waiter: Waiter): Promise<void> {
     const { clock } = this.#options;
-    const { deadline } = waiter.invocation;
-    const hosts = [...hostsByShard.values()].flat();
-    const done = waiter.waitFor(new Set(hosts));
-    for (const [shard, wantedHosts] of hostsByShard) {
-      let wanted = this.#wanted.get(shard);
-      if (wanted === undefined) {
-        wanted = { waiters: new Map(), waits: false };
-        this.#wanted.set(shard, wanted);
-      }
-      for (const host of wantedHosts) {
-        const others = wanted.waiters.get(host);
-        if (others === undefined) wanted.waiters.set(host, new Set([waiter]));
-        else others.add(waiter);
-      }
-    }
+    const { deadline, refresh } = waiter.invocation;
+    const by = deadline.answerBy - ANSWER_MS;
+    const done = waiter.waitFor(new Set([...hostsByShard.values()].flat()));
+    if (refresh?.claimedBy !== undefined) this.#claims.adopt(refresh.claimedBy);
+    this.#wanted.add(hostsByShard, waiter);
     this.#wake();
     await waitUntil(deadline.stopAt, done, clock);
-    await this.#leave(hostsByShard, waiter);
+    this.#wanted.remove(hostsByShard, waiter);
+    if (refresh?.claimedBy !== undefined) this.#claims.abandon(refresh.claimedBy);
+    await waitUntil(by, this.#endUnwanted(by), clock);
+    const left = waiter.undecided;
+    if (left.size > 0 && refresh === undefined) await waitUntil(by, this.#leave(hostsByShard, left, by), clock);
   }
 
-  /** Takes a waiter out, and ends what nobody waits for any more: a poll must not outlive its requests. */
-  async #leave(hostsByShard: ReadonlyMap<ShardActor, readonly string[]>, waiter: Waiter): Promise<void> {
-    const { clock } = this.#options;
-    for (const [shard, hosts] of hostsByShard) {
-      const wanted = this.#wanted.get(shard);
-      if (wanted === undefined) continue;
-      for (const host of hosts) {
-        const waiters = wanted.waiters.get(host);
-        waiters?.delete(waiter);
-        if (waiters?.size === 0) wanted.waiters.delete(host);
-      }
-      if (wanted.waiters.size === 0) this.#wanted.delete(shard);
-    }
-    await waitUntil(waiter.invocation.deadline.answerBy - ANSWER_MS, this.#endUnwanted(waiter), clock);
-  }
-
-  async #endUnwanted(waiter: Waiter): Promise<void> {
-    const until = waiter.invocation.deadline.answerBy - ANSWER_MS;
+  /** Ends what nobody waits for any more: a poll must not outlive its requests. */
+  async #endUnwanted(until: number): Promise<void> {
     // A claim that is being written is ended by the loop that writes it.
-    const loop = this.#wanted.size === 0 ? this.#loop : undefined;
-    await Promise.all([this.#dropUnwanted(until), this.#polls.abortUnwanted(), loop]);
+    const loop = this.#wanted.isEmpty ? this.#loop : undefined;
+    await Promise.all([this.#dropUnwanted(until), this.#polls.abortUnwanted(), loop, ...this.#beside]);
     // A batch that was refused just now has left its parts in the queue.
     await this.#dropUnwanted(until);
   }
 
+  /** Hands over what a request has to leave undecided, so that a later one finds it decided. */
+  async #leave(
+    hostsByShard: ReadonlyMap<ShardActor, readonly string[]>,
+    left: ReadonlySet<string>,
+    by: number,
+  ): Promise<void> {
+    const { handOver, timing } = this.#options;
+    if (handOver?.isUp() !== true) return;
+    const owner = randomUUID();
+    const claimed = await Promise.all(
+      Array.from(hostsByShard, ([shard, names]) => {
+        const hosts = names.filter((host) => left.has(host) && !this.#polls.busy.has(host));
+        return this.#claims.take(shard, hosts.map(single), {
+          isNeeded: (host, stored, now) =>
+            !isAttested(shard.known(host, now), now, timing) && !isAttested(stored, now, timing),
+          isAsked: () => true,
+          by,
+          owner,
+        });
+      }),
+    );
+    const targets = claimed.filter(({ until }) => until !== undefined).flatMap((each) => each.targets);
+    const names = targets.map(({ host }) => host);
+    const notTaken = new Set(names.length === 0 ? names : await handOver.send(names, owner));
+    const back = targets.filter(({ host }) => notTaken.has(host));
+    await this.#writes.write(back, this.#claims.ending(unchanged, owner), by);
+  }
+
   #isWanted({ targets, isProbe }: Batch): boolean {
     const hosts = isProbe && this.#round !== undefined ? this.#round.targets : targets;
-    return hosts.some(({ shard, host }) => this.#wanted.get(shard)?.waiters.has(host) === true);
+    return hosts.some((target) => this.#wanted.has(target));
   }
 
   /** Takes batches that nobody waits for out of the queue, and ends their claims. */
@@ -142,7 +147,7 @@ export class HostResolver {
     const unwanted = this.#polls.takeUnwanted();
     const writes = unwanted.map(async ({ targets, claimedUntil, parent }) => {
       const outcome = parent?.polled.outcome ?? unchanged;
-      if (claimedUntil !== undefined) await this.#write(targets, this.#endingClaims(outcome), until);
+      if (claimedUntil !== undefined) await this.#writes.write(targets, this.#claims.ending(outcome), until);
     });
     await Promise.all([...writes, ...unwanted.map((batch) => this.#notice(batch, NOT_POLLED))]);
   }
@@ -161,7 +166,7 @@ export class HostResolver {
       while (this.#isDirty) {
         this.#isDirty = false;
         await this.#lookAtTable();
-        for (const [shard, wanted] of [...this.#wanted]) this.#settle(shard, wanted, [...wanted.waiters.keys()]);
+        for (const [shard, { waiters }] of this.#wanted.shards) this.#settle(shard, waiters);
         await this.#claim();
         this.#polls.send();
       }
@@ -177,55 +182,54 @@ export class HostResolver {
     const looks: Promise<void>[] = [];
     const isRereadDue = this.#reread === 'due';
     if (isRereadDue) this.#reread = 'none';
-    for (const [shard, wanted] of this.#wanted) {
+    for (const [shard, wanted] of this.#wanted.shards) {
       if (wanted.waits && isRereadDue) {
-        looks.push(shard.look('strong', this.#tableBy(wanted)));
+        looks.push(shard.look('strong', this.#tableBy(shard)));
       } else if (!shard.serves(now)) {
-        looks.push(shard.look('eventual', this.#tableBy(wanted)));
+        looks.push(shard.look('eventual', this.#tableBy(shard)));
       }
     }
     await Promise.all(looks);
   }
 
   /** Decides those of the hosts that memory decides by now. */
-  #settle(shard: ShardActor, wanted: Wanted, hosts: Iterable<string>): void {
+  #settle(shard: ShardActor, waitersByHost: ReadonlyMap<string, ReadonlySet<Waiter>>): void {
     const now = this.#options.clock.now();
-    for (const host of hosts) {
-      const waiters = wanted.waiters.get(host);
-      if (waiters === undefined) continue;
+    for (const [host, waiters] of [...waitersByHost]) {
       const entry = shard.known(host, now);
-      for (const waiter of waiters) {
+      for (const waiter of [...waiters]) {
         if (!this.#isDecided(waiter, host, entry, now)) continue;
         waiter.decide(host, entry, this.#polls.busy.has(host));
-        waiters.delete(waiter);
+        this.#wanted.decided({ shard, host }, waiter);
       }
-      if (waiters.size === 0) wanted.waiters.delete(host);
     }
-    if (wanted.waiters.size === 0) this.#wanted.delete(shard);
   }
 
-  /** Whether a host is decided for a waiter: by what is known of it, or by what decided it for this waiter before. */
+  /** Whether a host is decided for a waiter, which may also wait for what a probe shows. */
   #isDecided(waiter: Waiter, host: string, known: Entry, now: number): boolean {
     return this.#round?.isWaitedForBy(waiter, host) !== true && this.#isKnown(waiter, host, known, now);
   }
 
+  /** Whether a waiter has what it wants: by what is known of the host, or by what decided it for this waiter before. */
   #isKnown(waiter: Waiter, host: string, known: Entry, now: number): boolean {
     const decided = waiter.decided.get(host);
     const entry = decided === undefined ? known : merge(decided, known, now);
-    return finding(entry, now, waiter.invocation.deadline.arrivedAt, this.#options.timing) !== undefined;
+    const { deadline, refresh } = waiter.invocation;
+    const since = refresh?.renewSince;
+    const found = finding(entry, now, deadline.arrivedAt, this.#options.timing);
+    return found !== undefined && (since === undefined || isRenewed(entry, since, deadline.arrivedAt, now));
   }
 
   /** Claims the stale hosts that nobody else has claimed, as many as can soon be polled, and queues their polls. */
   async #claim(): Promise<void> {
     const { clock, plan } = this.#options;
-    const { clear, doubtful } = this.#unclaimed(clock.now());
+    const { clear, doubtful, handed } = this.#unclaimed(clock.now());
     this.#planReread();
     const claims = nextClaims(clear, this.#polls.load, plan);
     await Promise.all([
-      this.#claimAll(claims).then((claimed) =>
-        claimed.forEach(({ targets, until }) => this.#polls.add(targets, until)),
-      ),
+      this.#claimAndPoll(claims),
       doubtful.length > 0 ? this.#probe(doubtful) : undefined,
+      handed.length > 0 ? this.#handOver(handed) : undefined,
     ]);
     await this.#dropUnwanted(clock.now() + GRACE_MS);
   }
@@ -233,80 +237,76 @@ export class HostResolver {
   /** The wanted hosts that nobody has claimed, in the order of their shards. */
   #unclaimed(now: number): Unclaimed {
     const { requestCount } = this.#options.plan;
-    const clear: Stale<ShardActor>[] = [];
-    const doubtful: Stale<ShardActor>[] = [];
-    for (const [shard, wanted] of [...this.#wanted].sort(([a], [b]) => a.index - b.index)) {
-      const hosts = { clear: [] as Target[], doubtful: [] as Target[] };
+    const unclaimed: Unclaimed = { clear: [], doubtful: [], handed: [] };
+    for (const [shard, wanted] of this.#wanted.shards) {
+      const hosts = { clear: [] as Target[], doubtful: [] as Target[], handed: [] as Target[] };
       wanted.waits = false;
-      for (const host of wanted.waiters.keys()) {
+      for (const [host, waiters] of wanted.waiters) {
         if (this.#polls.busy.has(host) || this.#round?.holds(host) === true) continue;
-        if (this.#isClaimedByOther(shard.claim(host), now)) {
+        if (this.#claims.isOthers(shard.claim(host), now)) {
           wanted.waits = true;
           continue;
         }
         const entry = shard.known(host, now);
         const isDoubtful = companyNow(entry, now)?.before !== undefined;
         const target = { host, shard, most: mostTogether(host, entry, now, requestCount) };
-        (isDoubtful ? hosts.doubtful : hosts.clear).push(target);
+        if (this.#isHandedOver(waiters)) hosts.handed.push(target);
+        else (isDoubtful ? hosts.doubtful : hosts.clear).push(target);
       }
-      if (hosts.clear.length > 0) clear.push({ shard, hosts: hosts.clear });
-      if (hosts.doubtful.length > 0) doubtful.push({ shard, hosts: hosts.doubtful });
+      for (const kind of ['clear', 'doubtful', 'handed'] as const) {
+        if (hosts[kind].length > 0) unclaimed[kind].push({ shard, hosts: hosts[kind] });
+      }
     }
-    return { clear, doubtful };
+    return unclaimed;
   }
 
-  /** Claims hosts of several shards; those that the table took no claim of stand apart. */
-  async #claimAll(claims: readonly Stale<ShardActor>[]): Promise<Claimed[]> {
-    const claimed = await Promise.all(claims.map(({ shard, hosts }) => this.#claimShard(shard, hosts)));
+  /** Whether none of those who wait has the time to poll. Without the table there is nowhere to hand anything over. */
+  #isHandedOver(waiters: ReadonlySet<Waiter>): boolean {
+    const { handOver, pollTimeoutMs } = this.#options;
+    if (handOver === undefined || !handOver.isUp() || this.#writes.isTableDown()) return false;
+    for (const { invocation } of waiters) {
+      if (invocation.refresh !== undefined || !isShort(invocation.deadline, pollTimeoutMs)) return false;
+    }
+    return true;
+  }
+
+  /** Claims hosts and queues their polls; those that the table took no claim of stand apart. */
+  async #claimAndPoll(claims: readonly Stale<ShardActor>[]): Promise<void> {
+    const claimed = await Promise.all(claims.map(({ shard, hosts }) => this.#take(shard, hosts)));
     const withClaim = claimed.filter(({ until }) => until !== undefined);
     const without = claimed.filter(({ until }) => until === undefined);
-    return [
-      {
-        targets: withClaim.flatMap(({ targets }) => targets),
-        until: Math.min(...withClaim.map(({ until }) => until ?? Infinity)),
-      },
-      { targets: without.flatMap(({ targets }) => targets), until: undefined },
-    ].filter(({ targets }) => targets.length > 0);
+    const until = Math.min(...withClaim.map((each) => each.until ?? Infinity));
+    this.#polls.add(
+      withClaim.flatMap(({ targets }) => targets),
+      until,
+    );
+    this.#polls.add(
+      without.flatMap(({ targets }) => targets),
+      undefined,
+    );
   }
 
-  /** @param waiting hosts of the shard, claimed or not, that wait for a probe, and until when */
-  async #claimShard(
+  /** Claims hosts of a shard, which are busy from now on. */
+  async #take(
     shard: ShardActor,
     hosts: Stale<ShardActor>['hosts'],
-    waiting: { readonly hosts: readonly string[]; readonly until: number } = { hosts: [], until: 0 },
-  ): Promise<Claimed> {
-    const { clock } = this.#options;
-    const wanted = this.#wanted.get(shard);
-    const busy = this.#polls.busy;
-    const targets = hosts.map(({ host, most }) => ({ host, most, shard }));
+    more: Partial<Parameters<Claims['take']>[2]> = {},
+  ): ReturnType<Claims['take']> {
+    const { busy } = this.#polls;
     for (const { host } of hosts) busy.add(host);
-    const asked = new Set(hosts.map(({ host }) => host));
-    const claimed = new Set<string>();
-    const others = new Set(waiting.hosts);
-    let until: number | undefined = Infinity;
-    const apply = (host: string, stored: Entry, now: number): Entry => {
-      claimed.delete(host);
-      if (this.#isClaimedByOther(stored.claim, now)) return stored;
-      const waiters = [...(wanted?.waiters.get(host) ?? [])];
-      const entry = shard.known(host, now);
-      if (waiters.every((waiter) => this.#isKnown(waiter, host, entry, now))) return stored;
-      const claim = newClaim(this.#owner, now, this.#poller.limitMs);
-      const next = others.has(host) ? held(stored, waiting.until) : stored;
-      if (!asked.has(host)) return next;
-      claimed.add(host);
-      until = claim.until;
-      return { ...next, claim, asked: hourOf(now) };
-    };
-    const tableWasDown = this.#isTableDown();
-    const all = new Set([...asked, ...others]);
-    const written = !tableWasDown && (await shard.write({ hosts: all, apply, until: this.#tableBy(wanted) }));
-    if (!written) {
-      if (!tableWasDown) this.#tableFailedAt = clock.now();
-      return { targets, until: undefined };
-    }
-    for (const { host } of hosts) if (!claimed.has(host)) busy.delete(host);
-    if (claimed.size < hosts.length) this.#isDirty = true;
-    return { targets: targets.filter(({ host }) => claimed.has(host)), until };
+    const claimed = await this.#claims.take(shard, hosts, {
+      isNeeded: (host, _stored, now) => {
+        const entry = shard.known(host, now);
+        return this.#wanted.someWaiter({ shard, host }, (waiter) => !this.#isKnown(waiter, host, entry, now));
+      },
+      isAsked: (host) => this.#wanted.someWaiter({ shard, host }, ({ invocation }) => invocation.refresh === undefined),
+      by: this.#tableBy(shard),
+      ...more,
+    });
+    const taken = new Set(claimed.targets.map(({ host }) => host));
+    for (const { host } of hosts) if (!taken.has(host)) busy.delete(host);
+    if (taken.size < hosts.length) this.#isDirty = true;
+    return claimed;
   }
 
   /** Probes the service with a few of the hosts of which it is in doubt why they failed, and has the others wait. */
@@ -321,8 +321,8 @@ export class HostResolver {
       const wasAnswered = ({ shard, host }: Target): boolean => shard.known(host, now).attestation !== undefined;
       const candidates = targets.map((target) => ({ target, wasAnswered: wasAnswered(target) }));
       for (const { target } of pickProbes(candidates, Math.random)) probes.add(target.host);
-      const heldUntil = newClaim(this.#owner, now, this.#poller.limitMs).until;
-      round = new ProbeRound({ targets, waiters: this.#waitersOf(targets), startedAt: now, heldUntil });
+      const waiters = this.#wanted.waitersOf(targets);
+      round = new ProbeRound({ targets, waiters, startedAt: now, heldUntil: this.#claims.end() });
       this.#round = round;
     } else {
       round.join(targets);
@@ -331,7 +331,7 @@ export class HostResolver {
     const claimed = await Promise.all(
       doubtful.map(({ shard, hosts }) => {
         const own = hosts.filter(({ host }) => probes.has(host));
-        return this.#claimShard(shard, own, { hosts: hosts.map(({ host }) => host), until: heldUntil });
+        return this.#take(shard, own, { waiting: { hosts: hosts.map(({ host }) => host), until: heldUntil } });
       }),
     );
     if (!isNew) return;
@@ -343,15 +343,50 @@ export class HostResolver {
     if (polls.length === 0) await this.#notice({ isProbe: false }, NOT_POLLED);
   }
 
+  /** Claims hosts in a name of their own and hands them over in it; from then on they are claimed by somebody else. */
+  async #handOver(handed: readonly Stale<ShardActor>[]): Promise<void> {
+    const owner = randomUUID();
+    const claimed = await Promise.all(handed.map(({ shard, hosts }) => this.#take(shard, hosts, { owner })));
+    const targets = claimed.filter(({ until }) => until !== undefined).flatMap((each) => each.targets);
+    const without = claimed.filter(({ until }) => until === undefined).flatMap((each) => each.targets);
+    this.#polls.add(without, undefined);
+    if (targets.length > 0) this.#goOnBeside(this.#send(targets, owner));
+  }
+
+  async #send(targets: readonly Target[], owner: string): Promise<void> {
+    const { clock, handOver } = this.#options;
+    const names = targets.map(({ host }) => host);
+    const notTaken = new Set(handOver === undefined ? names : await handOver.send(names, owner));
+    const back = targets.filter(({ host }) => notTaken.has(host));
+    await this.#writes.write(back, this.#claims.ending(unchanged, owner), clock.now() + GRACE_MS);
+    for (const host of names) this.#polls.busy.delete(host);
+    this.#wake();
+  }
+
+  #sending({ targets }: Batch): void {
+    const { clock, counts, timing } = this.#options;
+    const now = clock.now();
+    for (const { invocation } of this.#wanted.waitersOf(targets)) invocation.polls++;
+    counts.add(
+      'PolledAhead',
+      targets.filter(({ shard, host }) => isAttested(shard.known(host, now), now, timing)).length,
+    );
+  }
+
   /** Writes what came of a batch, and what that shows of the hosts that wait for a probe. */
   async #finish(batch: Batch, polled: Polled): Promise<void> {
+    const { announcer, clock } = this.#options;
     const { targets } = batch;
-    await this.#write(targets, this.#endingClaims(polled.outcome), this.#writeBy(targets));
+    const outcome = announcer === undefined ? polled.outcome : announcing(polled.outcome);
+    await this.#writes.write(targets, this.#claims.ending(outcome), this.#writeBy(targets));
+    // The probe's own result must be there before the end of its round is written over it.
     await this.#notice(batch, polled);
-    for (const [shard, hosts] of groupByShard(targets)) {
-      const wanted = this.#wanted.get(shard);
-      if (wanted !== undefined) this.#settle(shard, wanted, hosts);
+    const shards = new Set(targets.map(({ shard }) => shard));
+    const hosts = new Set(targets.map(({ host }) => host));
+    for (const [shard, { waiters }] of this.#wanted.shards) {
+      if (shards.has(shard)) this.#settle(shard, new Map([...waiters].filter(([host]) => hosts.has(host))));
     }
+    if (announcer !== undefined) this.#goOnBeside(announcer.announce(targets, clock.now() + GRACE_MS));
   }
 
   /** Ends the round of probes, where a poll shows how it ends. */
@@ -361,80 +396,47 @@ export class HostResolver {
   ): Promise<void> {
     const { clock, counts, timing } = this.#options;
     const round = this.#round;
-    const finding = round?.notice({ isProbe, isAnswered, isConclusive });
-    if (round === undefined || finding === undefined) return;
-    if (finding === 'hangs') counts.add('ProbesFailed');
+    const shows = round?.notice({ isProbe, isAnswered, isConclusive });
+    if (round === undefined || shows === undefined) return;
+    if (shows === 'hangs') counts.add('ProbesFailed');
     const { targets } = round;
-    const change = round.outcome(finding, clock.now(), timing);
-    await this.#write(targets, change, this.#writeBy(targets));
+    const change = round.outcome(shows, clock.now(), timing);
+    await this.#writes.write(targets, change, this.#writeBy(targets));
     this.#round = undefined;
     this.#wake();
   }
 
-  /** The same outcome, and the end of this environment's claims on the hosts. */
-  #endingClaims(outcome: Outcome): Outcome {
-    return (host, entry, now) => {
-      const changed = outcome(host, entry, now);
-      return changed.claim?.owner === this.#owner ? { ...changed, claim: undefined } : changed;
-    };
-  }
-
-  /** Writes what a poll brought. */
-  async #write(targets: readonly Target[], outcome: Outcome, until: number): Promise<void> {
-    const writes = Array.from(groupByShard(targets), async ([shard, hosts]) => {
-      const change: Change = { hosts, apply: outcome, until };
-      if (await shard.write(change)) return;
-      this.#tableFailedAt = this.#options.clock.now();
-      shard.remember(change);
-    });
-    await Promise.all(writes);
-  }
-
-  #isTableDown(): boolean {
-    return this.#options.clock.now() < this.#tableFailedAt + TABLE_PAUSE_MS;
+  #goOnBeside(work: Promise<void>): void {
+    const guarded = work
+      .catch((error: unknown) => this.#options.counts.fault('InternalFaults', error))
+      .finally(() => this.#beside.delete(guarded));
+    this.#beside.add(guarded);
   }
 
   /** When to give up writing a result: not so late that the answers which wait for it would be. */
   #writeBy(targets: readonly Target[]): number {
     const now = this.#options.clock.now();
-    if (this.#isTableDown()) return now + GRACE_MS;
-    const deadlines = Array.from(this.#waitersOf(targets), (waiter) => waiter.invocation.deadline);
+    if (this.#writes.isTableDown()) return now + GRACE_MS;
+    const deadlines = Array.from(this.#wanted.waitersOf(targets), (waiter) => waiter.invocation.deadline);
     const tableBy = Math.max(now, ...deadlines.map((deadline) => deadline.tableBy));
     return Math.min(tableBy, ...deadlines.map((deadline) => deadline.answerBy - ANSWER_MS));
   }
 
-  #waitersOf(targets: readonly Pick<Target, 'shard' | 'host'>[]): Set<Waiter> {
-    const waiters = new Set<Waiter>();
-    for (const { shard, host } of targets) {
-      for (const waiter of this.#wanted.get(shard)?.waiters.get(host) ?? []) waiters.add(waiter);
-    }
-    return waiters;
-  }
-
-  #isClaimedByOther(claim: Entry['claim'], now: number): boolean {
-    return isClaimed(claim, now) && claim.owner !== this.#owner;
-  }
-
-  /** Half of the time of the request that has the least: until then the table is asked again where it fails. */
-  #tableBy(wanted: Wanted | undefined): number {
-    let by = Infinity;
-    for (const waiters of wanted?.waiters.values() ?? []) {
-      for (const { invocation } of waiters) by = Math.min(by, invocation.deadline.tableBy);
-    }
-    return Number.isFinite(by) ? by : this.#options.clock.now();
+  #tableBy(shard: ShardActor): number {
+    return this.#wanted.tableBy(shard) ?? this.#options.clock.now();
   }
 
   /** Looks again, after a while, for what others have claimed: at all such shards at once. */
   #planReread(): void {
     const { clock } = this.#options;
-    if (![...this.#wanted.values()].some(({ waits }) => waits)) {
+    if (!this.#wanted.shards.some(([, { waits }]) => waits)) {
       this.#rereads = 0;
     } else if (this.#reread === 'none') {
       this.#reread = 'planned';
       const delayMs = Math.min(LONGEST_REREAD_MS, FIRST_REREAD_MS * REREAD_GROWTH ** this.#rereads++);
       void clock.wait(delayMs * (0.75 + Math.random() / 4)).then(() => {
         this.#reread = 'due';
-        if (this.#wanted.size > 0) this.#wake();
+        if (!this.#wanted.isEmpty) this.#wake();
       });
     }
   }
@@ -443,12 +445,11 @@ export class HostResolver {
 const NOT_POLLED = { isAnswered: false, isConclusive: false };
 const unchanged: Outcome = (_host, entry) => entry;
 
-function groupByShard(targets: readonly Target[]): Map<ShardActor, string[]> {
-  const groups = new Map<ShardActor, string[]>();
-  for (const { shard, host } of targets) {
-    const hosts = groups.get(shard);
-    if (hosts === undefined) groups.set(shard, [host]);
-    else hosts.push(host);
-  }
-  return groups;
+/** The same outcome, and that it is to be announced, where the level of a host changed. */
+function announcing(outcome: Outcome): Outcome {
+  return (host, entry, now) => withChange(entry, outcome(host, entry, now));
+}
+
+function single(host: string): { host: string; most: number } {
+  return { host, most: 1 };
 }

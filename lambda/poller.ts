@@ -63,6 +63,7 @@ export class Poller {
   readonly limitMs: number;
   /** When the service last said something of any host. */
   #answeredAt = -Infinity;
+  #lastTookMs = 0;
 
   constructor(options: PollerOptions) {
     this.#options = options;
@@ -102,7 +103,10 @@ export class Poller {
     counts.add('FutureVtimes', result.futureVtimes);
     for (let i = 0; i < otherCase; i++) counts.fault('NamesInOtherCase', OTHER_CASE);
     if (newestVtime !== undefined) counts.measure('VtimeDifference', receivedAt - newestVtime);
-    if (answers.size > 0) this.#answeredAt = receivedAt;
+    if (answers.size > 0) {
+      this.#answeredAt = receivedAt;
+      this.#lastTookMs = receivedAt - sentAt;
+    }
     const shared = new SharedAttestations();
     const attestations = new Map<string, Attestation>();
     for (const [host, answer] of answers) {
@@ -125,7 +129,7 @@ export class Poller {
   #brokeOff(error: unknown, sentAt: number, asked: number): Polled {
     const { clock } = this.#options;
     const { reason, refusedWith } = error instanceof PollError ? error : new PollError('unreachable', 'unknown');
-    const isConclusive = reason !== 'pending' || hadItsTime(sentAt, clock.now(), this.limitMs);
+    const isConclusive = reason !== 'pending' || hadItsTime(sentAt, clock.now(), this.limitMs, this.#lastTookMs);
     const isSpoiled = refusedWith !== undefined || reason === 'pending' || reason === 'bad-reply';
     const outcome = this.#failed({ reason, sentAt, asked, isOfHosts: isSpoiled && isConclusive });
     return { outcome, isAnswered: false, isConclusive, refusedWith };

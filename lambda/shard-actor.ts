@@ -76,6 +76,16 @@ export class ShardActor {
     return this.#stored.entries.get(host)?.claim;
   }
 
+  /** What the table says of a host, as far as this environment knows. */
+  stored(host: string): Entry | undefined {
+    return this.#stored.entries.get(host);
+  }
+
+  /** The hosts that the table has in this shard, as far as this environment knows. */
+  storedHosts(): string[] {
+    return [...this.#stored.entries.keys()];
+  }
+
   /** What this environment knows of a host, from the table and from memory. */
   known(host: string, now: number): Entry {
     const remembered = this.#parts.memory.get(host)?.entry;

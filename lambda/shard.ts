@@ -4,10 +4,12 @@
  */
 import { deflateSync, inflateSync } from 'node:zlib';
 import {
+  type Announcement,
   type Attestation,
   type Claim,
   type Company,
   type Entry,
+  LEVELS,
   levelOf,
   REASONS,
   SharedAttestations,
@@ -64,13 +66,27 @@ interface Columns {
   purges: [host: number, at: number][];
   /** Absent in a shard of before there were companies. */
   companies?: CompanyRow[];
+  /** Absent, as the next, where no host has any. */
+  unknowns?: [host: number, since: number | null, alarmed: number | null][];
+  announcements?: AnnouncementRow[];
 }
+
+/** Levels and reasons as indices. */
+type AnnouncementRow = [
+  host: number,
+  from: number,
+  to: number,
+  reason: number,
+  vtime: number | null,
+  polledAt: number,
+  unknownSince: number | null,
+];
 
 type CompanyRow = [host: number, most: number, at: number, before?: number];
 
 /**
  * Packs a shard's entries. Where they do not fit one item, entries give way: first those never seen trusted or
- * untrusted, then those not asked about for the longest. Claims never do.
+ * untrusted, then those not asked about for the longest. Claims never do, nor what is still to be announced.
  */
 export function packShard(entries: Entries): Uint8Array {
   const packed = pack([...entries]);
@@ -88,7 +104,8 @@ export function packShard(entries: Entries): Uint8Array {
 }
 
 function rank(entry: Entry): number {
-  if (entry.claim !== undefined || entry.purgedAt !== undefined) return Infinity;
+  const { claim, purgedAt, unannounced } = entry;
+  if (claim !== undefined || purgedAt !== undefined || unannounced !== undefined) return Infinity;
   return entry.definite ? entry.asked : -1;
 }
 
@@ -108,6 +125,8 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
     claims: [],
     purges: [],
     companies: [],
+    unknowns: [],
+    announcements: [],
   };
   for (const [i, [host, entry]] of rows.entries()) {
     const { attestation, lastTry, claim, purgedAt, company } = entry;
@@ -130,6 +149,7 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
       columns.claims.push([i, owner, claim.until - base]);
     }
     if (purgedAt !== undefined) columns.purges.push([i, purgedAt - base]);
+    packAnnouncements(columns, i, entry);
     if (company !== undefined) {
       const row: CompanyRow = [i, company.most, company.at - base];
       if (company.before !== undefined) row.push(company.before);
@@ -137,6 +157,35 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
     }
   }
   return deflateSync(JSON.stringify(columns), { level: 9 });
+}
+
+function packAnnouncements(columns: Columns, i: number, entry: Entry): void {
+  const { unknownSince, alarmedSince, unannounced = [] } = entry;
+  const relative = (time: number | undefined): number | null => (time === undefined ? null : time - columns.base);
+  if (unknownSince !== undefined || alarmedSince !== undefined) {
+    columns.unknowns?.push([i, relative(unknownSince), relative(alarmedSince)]);
+  }
+  for (const { from, to, reason, vtime, polledAt, unknownSince: since } of unannounced) {
+    const levels = [LEVELS.indexOf(from), LEVELS.indexOf(to)] as const;
+    const times = [relative(vtime), polledAt - columns.base, relative(since)] as const;
+    columns.announcements?.push([i, ...levels, REASONS.indexOf(reason), ...times]);
+  }
+}
+
+function unpackAnnouncements({ base, announcements = [] }: Columns): Map<number, Announcement[]> {
+  const unannounced = new Map<number, Announcement[]>();
+  for (const [i, from, to, reason, vtime, polledAt, since] of announcements) {
+    const announcement = {
+      from: LEVELS[from] ?? 'unknown',
+      to: LEVELS[to] ?? 'unknown',
+      reason: reasonAt(reason),
+      polledAt: base + polledAt,
+      ...(vtime === null ? {} : { vtime: base + vtime }),
+      ...(since === null ? {} : { unknownSince: base + since }),
+    };
+    unannounced.set(i, [...(unannounced.get(i) ?? []), announcement]);
+  }
+  return unannounced;
 }
 
 /**
@@ -169,6 +218,8 @@ export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Ent
   for (const [i, most, since, before] of columns.companies ?? []) {
     companies.set(i, { most, at: base + since, ...(before === undefined ? {} : { before }) });
   }
+  const unknowns = new Map((columns.unknowns ?? []).map(([i, ...times]) => [i, times]));
+  const unannounced = unpackAnnouncements(columns);
   const shared = new SharedAttestations();
   const entries = new Map<string, Entry>();
   for (const [i, host] of columns.hosts.entries()) {
@@ -178,6 +229,9 @@ export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Ent
       lastTry: tries.get(i),
       claim: claims.get(i),
       company: companies.get(i),
+      unannounced: unannounced.get(i),
+      unknownSince: absolute(unknowns.get(i)?.[0], base),
+      alarmedSince: absolute(unknowns.get(i)?.[1], base),
       purgedAt: purges.get(i),
       definite: columns.definite[i] === 1,
       asked: columns.asked[i] ?? 0,
@@ -194,6 +248,10 @@ function attestationAt(columns: Columns, i: number, timing: Timing): Attestation
   const vtime = columns.vtime[i] ?? null;
   const answer = { level: levelOf(reason), reason, ...(vtime === null ? {} : { vtime: columns.base - vtime }) };
   return toAttestation(answer, sentAt, sentAt + at(columns.receivedAt, i), timing);
+}
+
+function absolute(time: number | null | undefined, base: number): number | undefined {
+  return time === undefined || time === null ? undefined : base + time;
 }
 
 function at(column: readonly number[], i: number): number {

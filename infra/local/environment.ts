@@ -3,13 +3,15 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { CertificateAuthority, LOOPBACK_NAMES } from './certificates.ts';
 import { createTable, DynamoDbServer } from './dynamodb.ts';
+import { EventBusServer } from './event-bus.ts';
 import { answerFromFleet } from './fleet.ts';
 import type { Handler } from './http-api.ts';
+import { LambdaService } from './lambda-service.ts';
 import { OatServer } from './oat-server.ts';
 import { createSecret, SecretsManagerServer } from './secrets-manager.ts';
 
 /** What the function needs around it, by the names of `--without`. */
-export const PARTS = ['dynamodb', 'secrets-manager', 'oat'] as const;
+export const PARTS = ['dynamodb', 'secrets-manager', 'oat', 'events', 'refresh'] as const;
 export type Part = (typeof PARTS)[number];
 
 type Env = Record<string, string | undefined>;
@@ -18,19 +20,27 @@ type Env = Record<string, string | undefined>;
 const NOWHERE = 'http://127.0.0.1:9';
 const DYNAMODB = 'AWS_ENDPOINT_URL_DYNAMODB';
 const SECRETS_MANAGER = 'AWS_ENDPOINT_URL_SECRETS_MANAGER';
+const EVENTBRIDGE = 'AWS_ENDPOINT_URL_EVENTBRIDGE';
+const LAMBDA = 'AWS_ENDPOINT_URL_LAMBDA';
+const ENDPOINTS = [DYNAMODB, SECRETS_MANAGER, EVENTBRIDGE, LAMBDA];
+const REFRESH_FUNCTION = 'ATTESTATION_REFRESH_FUNCTION';
 
 export interface LocalEnvironment {
   /** The variables of the function. */
   readonly env: Readonly<Record<string, string>>;
   /** A line for each part: what it is, and where. */
   readonly parts: readonly string[];
+  /** What took the events, where it is not left out or given. */
+  readonly eventBus: EventBusServer | undefined;
+  /** What runs `refresh`, likewise. */
+  readonly lambda: LambdaService | undefined;
   readonly close: () => Promise<void>;
 }
 
 /**
  * Brings up what the function needs, but for the parts that a variable replaces with a real one, and those left out.
  * @param given the environment to take variables from: `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`,
- *   `ATTESTATION_*` and what the AWS SDK reads
+ *   `AWS_ENDPOINT_URL_EVENTBRIDGE`, `AWS_ENDPOINT_URL_LAMBDA`, `ATTESTATION_*` and what the AWS SDK reads
  */
 export async function startEnvironment(given: Env, without: ReadonlySet<Part>): Promise<LocalEnvironment> {
   const starting = new Starting(given, without);
@@ -40,6 +50,8 @@ export async function startEnvironment(given: Env, without: ReadonlySet<Part>): 
     await starting.dynamodb();
     await starting.secretsManager(JSON.stringify({ ...client, ca: authority.cert }));
     await starting.oat(authority);
+    await starting.events();
+    await starting.refresh();
   } catch (error) {
     await starting.close();
     throw error;
@@ -50,6 +62,8 @@ export async function startEnvironment(given: Env, without: ReadonlySet<Part>): 
 class Starting implements LocalEnvironment {
   readonly env: Record<string, string> = {};
   readonly parts: string[] = [];
+  eventBus: EventBusServer | undefined;
+  lambda: LambdaService | undefined;
   readonly #given: Env;
   readonly #without: ReadonlySet<Part>;
   readonly #closers: (() => Promise<void>)[] = [];
@@ -60,18 +74,21 @@ class Starting implements LocalEnvironment {
     this.env['AWS_REGION'] = given['AWS_REGION'] || 'us-east-1';
     this.env['ATTESTATION_TABLE'] = 'trusted-filter';
     this.env['ATTESTATION_SECRET_ID'] = 'trusted-filter/client-certificate';
+    this.env['ATTESTATION_EVENT_BUS'] = 'trusted-filter';
+    this.env[REFRESH_FUNCTION] = 'refresh';
     for (const [name, value] of Object.entries(given)) {
       if (name.startsWith('ATTESTATION_') && value) this.env[name] = value;
     }
     // Endpoints on this machine ask for no rights; real ones get the caller's own.
-    if ([given[DYNAMODB], given[SECRETS_MANAGER]].every((url) => !url || isLoopback(url))) {
+    if (ENDPOINTS.every((name) => !given[name] || isLoopback(given[name]))) {
       this.env['AWS_ACCESS_KEY_ID'] = 'local';
       this.env['AWS_SECRET_ACCESS_KEY'] = 'local';
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#closers.map((close) => close()));
+    // Whatever uses others ends before them.
+    for (const close of this.#closers.toReversed()) await close();
   }
 
   async dynamodb(): Promise<void> {
@@ -118,6 +135,25 @@ class Starting implements LocalEnvironment {
     if (given) return;
     this.env['ATTESTATION_SERVER'] = 'localhost';
     this.env['ATTESTATION_PORT'] = String(port ?? 9);
+  }
+
+  async events(): Promise<void> {
+    const given = this.#given[EVENTBRIDGE];
+    if (!given) this.eventBus = await this.#start('events', () => EventBusServer.start());
+    const endpoint = given || this.eventBus?.endpoint;
+    this.#say('Event bus', given, endpoint, 'prints what it is told');
+    this.env[EVENTBRIDGE] = endpoint ?? NOWHERE;
+  }
+
+  /** Comes last, since the function is given the variables of all other parts. */
+  async refresh(): Promise<void> {
+    const given = this.#given[LAMBDA];
+    const { [REFRESH_FUNCTION]: functionName = '', ...variables } = this.env;
+    const env = { ...this.#given, ...variables, [REFRESH_FUNCTION]: undefined };
+    if (!given) this.lambda = await this.#start('refresh', () => LambdaService.start({ functionName, env }));
+    const endpoint = given || this.lambda?.endpoint;
+    this.#say('Refresh', given, endpoint, 'Lambda, in processes of its own once there is something to refresh');
+    this.env[LAMBDA] = endpoint ?? NOWHERE;
   }
 
   async #start<T extends { close: () => Promise<void> }>(part: Part, start: () => Promise<T>): Promise<T | undefined> {

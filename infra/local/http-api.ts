@@ -5,7 +5,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 import { close, listen } from './listen.ts';
 
 /** Lambda's context, without what Node's runtime no longer offers. */
-type InvocationContext = Omit<Context, 'done' | 'fail' | 'succeed'>;
+export type InvocationContext = Omit<Context, 'done' | 'fail' | 'succeed'>;
 
 export type Handler = (
   event: APIGatewayProxyEventV2,
@@ -67,19 +67,28 @@ async function serve(
   response.writeHead(statusCode, Object.fromEntries(names)).end(Buffer.from(text, isBase64Encoded ? 'base64' : 'utf8'));
 }
 
+export interface ContextOptions {
+  readonly functionName?: string | undefined;
+  /** What is left of the function's time-out; that of the filter unless given. */
+  readonly remainingMs?: number | undefined;
+  readonly requestId?: string | undefined;
+}
+
 /** The context of an invocation that begins now. */
-export function newContext(): InvocationContext {
-  const endsAt = Date.now() + FUNCTION_TIMEOUT_MS;
+export function newContext(options: ContextOptions = {}): InvocationContext {
+  const { functionName = 'filter', remainingMs = FUNCTION_TIMEOUT_MS, requestId = randomUUID() } = options;
+  // By a clock that nobody sets, as Lambda counts it.
+  const endsAt = performance.now() + remainingMs;
   return {
-    awsRequestId: randomUUID(),
-    functionName: 'filter',
+    awsRequestId: requestId,
+    functionName,
     functionVersion: '$LATEST',
-    invokedFunctionArn: 'arn:aws:lambda:us-east-1:000000000000:function:filter',
+    invokedFunctionArn: `arn:aws:lambda:us-east-1:000000000000:function:${functionName}`,
     memoryLimitInMB: '1024',
-    logGroupName: '/aws/lambda/filter',
+    logGroupName: `/aws/lambda/${functionName}`,
     logStreamName: 'local',
     callbackWaitsForEmptyEventLoop: false,
-    getRemainingTimeInMillis: () => Math.max(0, endsAt - Date.now()),
+    getRemainingTimeInMillis: () => Math.max(0, endsAt - performance.now()),
   };
 }
 

@@ -5,28 +5,32 @@ import { type Answered, hostsOf, renderAnswers } from './answer-table.ts';
 import { loadFunction, PARTS, type Part, startEnvironment } from './environment.ts';
 import { readFixtures } from './fixtures.ts';
 import { HttpApi, newContext } from './http-api.ts';
+import { Schedule } from './schedule.ts';
 import { readEntries } from './table-view.ts';
 
 const HELP = `Runs the service on this machine: the bundled function behind an HTTP front on 127.0.0.1, with DynamoDB, Secrets
-Manager and an attestation server (OAT) beside it. Sends the fixtures of test/events/ through once, prints what
+Manager, an attestation server (OAT), an event bus and the function refresh beside it. Sends the fixtures of test/events/ through once, prints what
 was answered, and serves until Ctrl-C.
 
   npm start -- [options]
 
   --once             end after the table
   --port PORT        where to listen (default 3000; 0 for any free port)
+  --schedule SECONDS refresh the hosts in use every so often, as a schedule of the stack does
   --without PART     leave a part out: ${PARTS.join(', ')}; may be given more than once
   --help             this text
 
 A part is not started where its variable names a real one: AWS_ENDPOINT_URL_DYNAMODB,
-AWS_ENDPOINT_URL_SECRETS_MANAGER, ATTESTATION_SERVER. All other ATTESTATION_* variables
-reach the function too.
+AWS_ENDPOINT_URL_SECRETS_MANAGER, ATTESTATION_SERVER, AWS_ENDPOINT_URL_EVENTBRIDGE (with
+ATTESTATION_EVENT_BUS), AWS_ENDPOINT_URL_LAMBDA (with ATTESTATION_REFRESH_FUNCTION). All other
+ATTESTATION_* variables reach the functions too.
 `;
 
 interface Options {
   readonly once: boolean;
   readonly port: number;
   readonly without: ReadonlySet<Part>;
+  readonly scheduleSeconds: number | undefined;
 }
 
 /** @throws {Error} naming the option and the rule */
@@ -36,6 +40,7 @@ function parseOptions(args: readonly string[]): Options | 'help' {
     options: {
       once: { type: 'boolean', default: false },
       port: { type: 'string', default: '3000' },
+      schedule: { type: 'string' },
       without: { type: 'string', multiple: true, default: [] },
       help: { type: 'boolean', default: false },
     },
@@ -49,7 +54,13 @@ function parseOptions(args: readonly string[]): Options | 'help' {
     if (part === undefined) throw new Error(`--without takes one of ${PARTS.join(', ')}`);
     without.add(part);
   }
-  return { once: values.once, port, without };
+  if (values.schedule === undefined) return { once: values.once, port, without, scheduleSeconds: undefined };
+  const scheduleSeconds = /^\d{1,5}$/.test(values.schedule) ? Number(values.schedule) : NaN;
+  if (!(scheduleSeconds >= 1 && scheduleSeconds <= 86_400)) {
+    throw new Error('--schedule must be a whole number of seconds, 1 to 86400');
+  }
+  if (without.has('refresh')) throw new Error('--schedule needs refresh, which --without leaves out');
+  return { once: values.once, port, without, scheduleSeconds };
 }
 
 async function main(options: Options): Promise<void> {
@@ -67,10 +78,16 @@ async function main(options: Options): Promise<void> {
   });
   const environment = await startEnvironment(process.env, options.without);
   let api: HttpApi | undefined;
+  let schedule: Schedule | undefined;
   try {
     const handler = await loadFunction(environment.env);
     api = await HttpApi.start(handler, ROUTE_KEYS, options.port);
-    console.log(['', ...environment.parts, `HTTP API         ${api.url}`, ''].join('\n'));
+    const parts = [...environment.parts];
+    if (options.scheduleSeconds !== undefined) {
+      schedule = new Schedule(options.scheduleSeconds, environment.env);
+      parts.push(`Schedule         refresh, every ${options.scheduleSeconds} s`);
+    }
+    console.log(['', ...parts, `HTTP API         ${api.url}`, ''].join('\n'));
 
     const answers: Answered[] = [];
     for (const fixture of readFixtures()) {
@@ -86,6 +103,7 @@ async function main(options: Options): Promise<void> {
     console.log(`Ready. Ctrl-C ends it. Ask from another terminal:\n\n${curlLine(api.url)}\n`);
     await stopped;
   } finally {
+    schedule?.close();
     await api?.close();
     await environment.close();
   }
@@ -102,7 +120,11 @@ function curlLine(url: string): string {
 try {
   const options = parseOptions(process.argv.slice(2));
   if (options === 'help') process.stdout.write(HELP);
-  else await main(options);
+  else {
+    await main(options);
+    // A request that Ctrl-C cut short would go on, without what it needs.
+    process.exit();
+  }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   console.error('See npm start -- --help.');

@@ -1,4 +1,5 @@
 import type { BatchGetItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { Announcer } from '../../lambda/announcer.ts';
 import { AttestationService, type Connection } from '../../lambda/attestation-service.ts';
 import type { Clock } from '../../lambda/clock.ts';
 import { ComputeAttestation } from '../../lambda/compute-attestation.ts';
@@ -6,6 +7,9 @@ import { ComputeAttestationCache } from '../../lambda/compute-attestation-cache.
 import { Counts } from '../../lambda/counts.ts';
 import { newDeadline } from '../../lambda/deadline.ts';
 import type { Reason, RequiredTrust } from '../../lambda/entry.ts';
+import type { EventBus } from '../../lambda/event-bus.ts';
+import type { HandOver } from '../../lambda/hand-over.ts';
+import { Refresher, type RefresherParts } from '../../lambda/refresher.ts';
 import { ShardTable } from '../../lambda/shard-table.ts';
 import { TrustedFilter } from '../../lambda/trusted-filter.ts';
 import { type Invocation, newInvocation } from '../../lambda/waiter.ts';
@@ -22,6 +26,9 @@ export interface FilterEnvironmentOptions {
   readonly parallelPolls?: number;
   readonly pollTimeoutMs?: number;
   readonly hostPattern?: RegExp;
+  readonly unknownAlarmMs?: number;
+  readonly handOver?: Pick<HandOver, 'isUp' | 'send'>;
+  readonly bus?: Pick<EventBus, 'send'>;
 }
 
 export interface Asked {
@@ -38,6 +45,7 @@ export class FilterEnvironment {
   readonly cache: ComputeAttestationCache;
   readonly filter: TrustedFilter;
   readonly #clock: Clock;
+  readonly #refresherParts: RefresherParts;
   readonly #death = new AbortController();
 
   constructor(options: FilterEnvironmentOptions) {
@@ -50,6 +58,7 @@ export class FilterEnvironment {
     const { counts } = this;
     const parts = { clock, counts, timing };
     this.#clock = clock;
+    const announcer = options.bus === undefined ? undefined : new Announcer(this.#mortalBus(options.bus));
     this.cache = new ComputeAttestationCache({
       ...parts,
       table: new ShardTable({ ...parts, client, name: 'table', shardCount }),
@@ -58,7 +67,15 @@ export class FilterEnvironment {
       plan: { requestCount, parallelPolls },
       pollTimeoutMs,
       hostPattern,
+      handOver: options.handOver,
+      announcer,
     });
+    const seconds = {
+      recheckSeconds: recheckMs / 1000,
+      unknownAlarmSeconds: (options.unknownAlarmMs ?? 3_600_000) / 1000,
+    };
+    const config = { requestCount, parallelPolls, ...seconds };
+    this.#refresherParts = { config, cache: this.cache, announcer, clock };
     this.filter = new TrustedFilter(new ComputeAttestation(this.cache), timing, () => clock.now());
   }
 
@@ -72,6 +89,11 @@ export class FilterEnvironment {
       validUntil,
       invocation,
     };
+  }
+
+  /** What an invocation of the refreshing function does in this environment. */
+  refresher(limitMs = 300_000): Refresher {
+    return new Refresher(this.#refresherParts, this.#clock.now() + limitMs);
   }
 
   /** Ends the environment as it stands: nothing it does from now on happens, and its connections are closed. */
@@ -101,6 +123,15 @@ export class FilterEnvironment {
         connection
           .post(path, body, { signal: AbortSignal.any([signal, this.#death.signal]), maxBytes })
           .finally(() => this.#orNever()),
+    };
+  }
+
+  #mortalBus(bus: Pick<EventBus, 'send'>): Pick<EventBus, 'send'> {
+    return {
+      send: async (announcements) => {
+        await this.#orNever();
+        return bus.send(announcements).finally(() => this.#orNever());
+      },
     };
   }
 

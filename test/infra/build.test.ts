@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 
 const ENTRY = fileURLToPath(new URL('../../dist/filter/index.mjs', import.meta.url));
+const REFRESH = fileURLToPath(new URL('../../dist/refresh/index.mjs', import.meta.url));
 
 /** What is loaded with a module: itself, and what it imports statically. */
 function loadedWith(file: string, seen = new Map<string, string>()): Map<string, string> {
@@ -16,16 +17,25 @@ function loadedWith(file: string, seen = new Map<string, string>()): Map<string,
   return seen;
 }
 
-test('the bundle exports its handler', () => {
-  expect(/export\{[^}]* as handler\}/.test(readFileSync(ENTRY, 'utf8'))).toBe(true);
-  expect(loadedWith(ENTRY).size).toBeGreaterThan(1);
+/** Whether the text is anywhere in the filter's bundle. */
+function bundleHas(text: string): boolean {
+  const folder = dirname(ENTRY);
+  return readdirSync(folder).some((name) => readFileSync(join(folder, name), 'utf8').includes(text));
+}
+
+test.each([ENTRY, REFRESH])('the bundle %s exports its handler', (entry) => {
+  expect(/export\{[^}]* as handler\}/.test(readFileSync(entry, 'utf8'))).toBe(true);
+  expect(loadedWith(entry).size).toBeGreaterThan(1);
 });
 
-test('undici and the Secrets Manager client are in chunks of their own, which a cached answer does not load', () => {
+test('what a cached answer does not need is in chunks of its own: undici, and all clients but that of DynamoDB', () => {
   const loaded = [...loadedWith(ENTRY).values()].join('\n');
   // What each client has in it, and nothing that only uses it.
   const has = (text: string): boolean => loaded.includes(text);
   expect(has('com.amazonaws.dynamodb')).toBe(true);
-  expect(has('com.amazonaws.secretsmanager')).toBe(false);
+  for (const service of ['secretsmanager', 'lambda', 'eventbridge']) {
+    expect(has(`com.amazonaws.${service}`)).toBe(false);
+    expect(bundleHas(`com.amazonaws.${service}`)).toBe(true);
+  }
   expect(has('UND_ERR_SOCKET')).toBe(false);
 });

@@ -22,17 +22,19 @@ describe('the context trust', () => {
       server: 'oat.example.net',
       secretName: 'filter/certificate',
       createSecret: false,
+      refreshMinutes: undefined,
+      refreshConcurrency: 10,
       environment: { ATTESTATION_SERVER: 'oat.example.net', ATTESTATION_SECRET_ID: 'filter/certificate' },
     });
   });
 
   test('may set every option, with numbers as numbers or as text', () => {
-    const { environment, createSecret } = parseTrustSettings({
+    const { environment, ...others } = parseTrustSettings({
       ...LEAST,
       createSecret: true,
       port: 9443,
       apiUrl: '/AttestationService/resources',
-      authTimeout: '90.5',
+      authTimeout: '120.5',
       requestCount: '50',
       pollTimeout: 12.5,
       parallelPolls: 4,
@@ -40,14 +42,23 @@ describe('the context trust', () => {
       fleetSize: 20_000,
       maxHosts: 30_000,
       hostPattern: '^compute-\\d+$',
+      unknownAlarm: 900,
+      refresh: '1',
+      refreshConcurrency: 3,
     });
-    expect(createSecret).toBe(true);
+    expect(others).toEqual({
+      server: 'oat.example.net',
+      secretName: 'filter/certificate',
+      createSecret: true,
+      refreshMinutes: 1,
+      refreshConcurrency: 3,
+    });
     expect(environment).toEqual({
       ATTESTATION_SERVER: 'oat.example.net',
       ATTESTATION_SECRET_ID: 'filter/certificate',
       ATTESTATION_PORT: '9443',
       ATTESTATION_API_URL: '/AttestationService/resources',
-      ATTESTATION_AUTH_TIMEOUT: '90.5',
+      ATTESTATION_AUTH_TIMEOUT: '120.5',
       ATTESTATION_REQUEST_COUNT: '50',
       ATTESTATION_POLL_TIMEOUT: '12.5',
       ATTESTATION_PARALLEL_POLLS: '4',
@@ -55,6 +66,7 @@ describe('the context trust', () => {
       ATTESTATION_FLEET_SIZE: '20000',
       ATTESTATION_MAX_HOSTS: '30000',
       ATTESTATION_HOST_PATTERN: '^compute-\\d+$',
+      ATTESTATION_UNKNOWN_ALARM: '900',
     });
   });
 
@@ -67,7 +79,10 @@ describe('the context trust', () => {
       requestCount: [100],
       pollTimeout: null,
       hostPattern: '(',
+      unknownAlarm: 0,
       createSecret: 'yes',
+      refresh: [5],
+      refreshConcurrency: 1_001,
       attestation_server: 'oat.example.net',
       recheckSeconds: 5,
     });
@@ -79,8 +94,11 @@ describe('the context trust', () => {
       'trust.authTimeout must be',
       'trust.requestCount must be',
       'trust.pollTimeout must be',
+      'trust.unknownAlarm must be',
       'trust.hostPattern must be',
       'trust.createSecret must be',
+      'trust.refresh must be',
+      'trust.refreshConcurrency must be',
       'trust.attestation_server is not',
       'trust.recheckSeconds is not',
     ]);
@@ -122,4 +140,58 @@ describe('the context trust', () => {
       '- trust.sever is not a setting',
     ]);
   }, 30_000);
+});
+
+describe('the schedule', () => {
+  test.each([1, 1440, '5', ''])('may be %j', (refresh) => {
+    expect(faultsOf({ ...LEAST, authTimeout: 172_800, refresh })).toEqual([]);
+  });
+
+  test.each([0, 1441, 2.5, '5m', -1, null, true, [5], 1e21])('may not be %j', (refresh) => {
+    expect(faultsOf({ ...LEAST, authTimeout: 172_800, refresh })).toEqual([
+      'trust.refresh must be a whole number of minutes, 1 to 1440',
+    ]);
+  });
+
+  test.each([
+    [
+      5,
+      599.999,
+      'trust.authTimeout must be at least 600 where trust.refresh is 5: every host is attested once in 5 minutes',
+    ],
+    [1, 119, 'trust.authTimeout must be at least 120 where trust.refresh is 1: every host is attested once a minute'],
+    [
+      '2',
+      undefined,
+      'trust.authTimeout must be at least 240 where trust.refresh is 2: every host is attested once in 2 minutes',
+    ],
+  ])(
+    'every %j minutes is refused with a validity of %j seconds, and told which would do',
+    (refresh, authTimeout, fault) => {
+      expect(faultsOf({ ...LEAST, refresh, authTimeout })).toEqual([fault]);
+    },
+  );
+
+  test.each([
+    [5, 600],
+    [1, '120'],
+    [1440, 172_800],
+  ])('every %j minutes keeps a validity of %j seconds', (refresh, authTimeout) => {
+    expect(parseTrustSettings({ ...LEAST, refresh, authTimeout }).refreshMinutes).toBe(refresh);
+  });
+
+  test('is refused with a recheck that would pass over every host at every second round', () => {
+    expect(faultsOf({ ...LEAST, refresh: 5, authTimeout: 600, recheck: 299.999 })).toEqual([]);
+    expect(faultsOf({ ...LEAST, refresh: 5, authTimeout: 600, recheck: 300 })).toEqual([
+      'trust.recheck must be less than 300 where trust.refresh is 5: no host is attested twice within it',
+    ]);
+  });
+
+  test('that no validity can be read for is a fault beside that of the validity', () => {
+    expect(faultsOf({ ...LEAST, refresh: 5, authTimeout: 'long', port: 0 })).toEqual([
+      'trust.port must be a port, 1 to 65535',
+      'trust.authTimeout must be a number of seconds, 0 or more',
+      expect.stringMatching(/^trust\.authTimeout must be at least 600 /),
+    ]);
+  });
 });

@@ -9,6 +9,7 @@ import { AwsSolutionsChecks } from 'cdk-nag';
 import cdkJson from '../../cdk.json' with { type: 'json' };
 import { parseTrustSettings } from '../../infra/trust-settings.ts';
 import { TrustedFilterStack } from '../../infra/trusted-filter-stack.ts';
+import { recordOutput } from '../reporters/record.ts';
 
 const TRUST = { server: 'oat.example.net', secretName: 'filter/certificate' };
 const FLAGS = Object.fromEntries(Object.entries(cdkJson.context).filter(([name]) => name.startsWith('@aws-cdk/')));
@@ -24,10 +25,17 @@ let imported: TrustedFilterStack;
 let created: TrustedFilterStack;
 let template: Template;
 let createdTemplate: Template;
+let scheduled: TrustedFilterStack;
+let scheduledTemplate: Template;
 
 function makeStack(trust: object, bundles = dist): TrustedFilterStack {
   const app = new App({ context: FLAGS, outdir: mkdtempSync(join(folder, 'cdk.out-')) });
   return new TrustedFilterStack(app, 'TrustedFilter', { trust: parseTrustSettings(trust), dist: bundles });
+}
+
+function writeBundle(into: string, name: string): void {
+  mkdirSync(join(into, name), { recursive: true });
+  writeFileSync(join(into, name, 'index.mjs'), `export const handler = () => '${name}';\n`);
 }
 
 /** The one resource of a type; fails where there is none or there are several. */
@@ -37,80 +45,143 @@ function only(from: Template, type: string): [id: string, resource: Resource] {
   return found[0] as [string, Resource];
 }
 
-function statementsOf(from: Template): unknown[] {
-  const [, role] = only(from, 'AWS::IAM::Role');
+/** The one resource of a type whose id begins like this. */
+function named(from: Template, type: string, beginning: string): [id: string, resource: Resource] {
+  const all = Object.entries(from.findResources(type)) as [string, Resource][];
+  const found = all.filter(([id]) => id.startsWith(beginning));
+  expect(found).toHaveLength(1);
+  return found[0] as [string, Resource];
+}
+
+/** The same members in any order. */
+function expectSame(actual: unknown[], expected: unknown[]): void {
+  expect(actual).toEqual(expect.arrayContaining(expected));
+  expect(actual).toHaveLength(expected.length);
+}
+
+const FUNCTIONS = ['Filter', 'Refresh'] as const;
+type FunctionName = (typeof FUNCTIONS)[number];
+
+function functionOf(from: Template, name: FunctionName): [id: string, resource: Resource] {
+  const found = named(from, 'AWS::Lambda::Function', name);
+  expect(Object.keys(from.findResources('AWS::Lambda::Function'))).toHaveLength(FUNCTIONS.length);
+  return found;
+}
+
+function statementsOf(from: Template, name: FunctionName): unknown[] {
+  const { Role } = functionOf(from, name)[1].Properties as { Role: { 'Fn::GetAtt': [string, string] } };
+  const [id, role] = named(from, 'AWS::IAM::Role', `${name}Role`);
+  expect(Role).toEqual({ 'Fn::GetAtt': [id, 'Arn'] });
   const policies = role.Properties['Policies'] as { PolicyDocument: { Statement: unknown[] } }[];
   return policies.flatMap((policy) => policy.PolicyDocument.Statement);
+}
+
+function arnOf(from: Template, type: string): unknown {
+  return { 'Fn::GetAtt': [only(from, type)[0], 'Arn'] };
 }
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'trusted-filter-stack-'));
   dist = join(folder, 'dist');
-  mkdirSync(join(dist, 'filter'), { recursive: true });
-  writeFileSync(join(dist, 'filter', 'index.mjs'), 'export const handler = () => undefined;\n');
+  for (const name of ['filter', 'refresh']) writeBundle(dist, name);
   imported = makeStack(TRUST);
   created = makeStack({ ...TRUST, createSecret: true });
+  scheduled = makeStack({ ...TRUST, refresh: 10, authTimeout: 1_200, refreshConcurrency: 0 });
   template = Template.fromStack(imported);
+  scheduledTemplate = Template.fromStack(scheduled);
   createdTemplate = Template.fromStack(created);
+  for (const each of [template, createdTemplate]) recordOutput('a template', JSON.stringify(each));
 }, 60_000);
 
 afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-describe('the rights of the function', () => {
-  test.each([
-    ['imported', () => template],
-    ['created', () => createdTemplate],
-  ])('are to read its %s secret, to use its table and to write its log, and nothing else', (kind, of) => {
-    const from = of();
-    const secret =
-      kind === 'created'
-        ? { Ref: only(from, 'AWS::SecretsManager::Secret')[0] }
-        : {
-            'Fn::Join': [
-              '',
-              [
-                'arn:',
-                { Ref: 'AWS::Partition' },
-                ':secretsmanager:',
-                { Ref: 'AWS::Region' },
-                ':',
-                { Ref: 'AWS::AccountId' },
-                ':secret:filter/certificate-??????',
-              ],
-            ],
-          };
-    const [, filter] = only(from, 'AWS::Lambda::Function');
-    const { LogGroup } = filter.Properties['LoggingConfig'] as { LogGroup: { Ref: string } };
-    expect(statementsOf(from)).toEqual([
-      { Effect: 'Allow', Action: 'secretsmanager:GetSecretValue', Resource: secret },
-      {
-        Effect: 'Allow',
-        Action: ['dynamodb:BatchGetItem', 'dynamodb:PutItem'],
-        Resource: { 'Fn::GetAtt': [only(from, 'AWS::DynamoDB::Table')[0], 'Arn'] },
-      },
+describe('the rights of a function', () => {
+  /** What both may: read the secret, use the table, tell the bus, write a log of their own. */
+  function sharedBy(from: Template, name: FunctionName, secret: unknown): unknown[] {
+    const { LogGroup } = functionOf(from, name)[1].Properties['LoggingConfig'] as { LogGroup: { Ref: string } };
+    return [
       {
         Effect: 'Allow',
         Action: ['logs:CreateLogStream', 'logs:PutLogEvents'],
         Resource: { 'Fn::GetAtt': [LogGroup.Ref, 'Arn'] },
       },
+      { Effect: 'Allow', Action: 'secretsmanager:GetSecretValue', Resource: secret },
+      {
+        Effect: 'Allow',
+        Action: ['dynamodb:BatchGetItem', 'dynamodb:PutItem'],
+        Resource: arnOf(from, 'AWS::DynamoDB::Table'),
+      },
+      { Effect: 'Allow', Action: 'events:PutEvents', Resource: arnOf(from, 'AWS::Events::EventBus') },
+    ];
+  }
+
+  const importedSecret = {
+    'Fn::Join': [
+      '',
+      [
+        'arn:',
+        { Ref: 'AWS::Partition' },
+        ':secretsmanager:',
+        { Ref: 'AWS::Region' },
+        ':',
+        { Ref: 'AWS::AccountId' },
+        ':secret:filter/certificate-??????',
+      ],
+    ],
+  };
+  const cases = [
+    ['imported', () => [template, importedSecret]],
+    ['created', () => [createdTemplate, { Ref: only(createdTemplate, 'AWS::SecretsManager::Secret')[0] }]],
+  ] satisfies [string, () => [Template, unknown]][];
+
+  test.each(cases)('filter, with an %s secret, are what both may and to invoke refresh, and nothing else', (_, of) => {
+    const [from, secret] = of();
+    expectSame(statementsOf(from, 'Filter'), [
+      ...sharedBy(from, 'Filter', secret),
+      {
+        Effect: 'Allow',
+        Action: 'lambda:InvokeFunction',
+        Resource: { 'Fn::GetAtt': [functionOf(from, 'Refresh')[0], 'Arn'] },
+      },
     ]);
   });
 
+  test.each(cases)(
+    'refresh, with an %s secret, are what both may and to send dead letters, and nothing else',
+    (_, of) => {
+      const [from, secret] = of();
+      expectSame(statementsOf(from, 'Refresh'), [
+        ...sharedBy(from, 'Refresh', secret),
+        { Effect: 'Allow', Action: 'sqs:SendMessage', Resource: arnOf(from, 'AWS::SQS::Queue') },
+      ]);
+    },
+  );
+
+  test('have no wildcard but the end that Secrets Manager gives an ARN', () => {
+    for (const from of [template, createdTemplate, scheduledTemplate]) {
+      expect(JSON.stringify(FUNCTIONS.flatMap((name) => statementsOf(from, name)))).not.toMatch(/\*/);
+    }
+  });
+
   test('come from no other policy', () => {
-    const [id, role] = only(template, 'AWS::IAM::Role');
-    expect(role.Properties).not.toHaveProperty('ManagedPolicyArns');
-    template.resourceCountIs('AWS::IAM::Policy', 0);
-    template.resourceCountIs('AWS::IAM::RolePolicy', 0);
-    template.resourceCountIs('AWS::IAM::ManagedPolicy', 0);
-    template.hasResourceProperties('AWS::Lambda::Function', { Role: { 'Fn::GetAtt': [id, 'Arn'] } });
+    for (const from of [template, createdTemplate, scheduledTemplate]) {
+      const roles = Object.values(from.findResources('AWS::IAM::Role')) as Resource[];
+      expect(roles).toHaveLength(FUNCTIONS.length);
+      for (const role of roles) expect(role.Properties).not.toHaveProperty('ManagedPolicyArns');
+      from.resourceCountIs('AWS::IAM::Policy', 0);
+      from.resourceCountIs('AWS::IAM::RolePolicy', 0);
+      from.resourceCountIs('AWS::IAM::ManagedPolicy', 0);
+    }
   });
 
   test('are for Lambda alone to take on', () => {
-    expect(only(template, 'AWS::IAM::Role')[1].Properties['AssumeRolePolicyDocument']).toEqual({
-      Version: '2012-10-17',
-      Statement: [{ Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'lambda.amazonaws.com' } }],
+    template.allResourcesProperties('AWS::IAM::Role', {
+      AssumeRolePolicyDocument: {
+        Version: '2012-10-17',
+        Statement: [{ Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: 'lambda.amazonaws.com' } }],
+      },
     });
   });
 });
@@ -157,34 +228,137 @@ describe('the table', () => {
   });
 });
 
-describe('the function', () => {
-  test('runs on Node 24 and arm64, and ends before API Gateway gives up', () => {
-    template.hasResourceProperties('AWS::Lambda::Function', {
+describe('the functions', () => {
+  test('run on Node 24 and arm64, from bundles of their own', () => {
+    template.allResourcesProperties('AWS::Lambda::Function', {
       Runtime: 'nodejs24.x',
       Architectures: ['arm64'],
-      Timeout: 29,
       MemorySize: 1024,
       Handler: 'index.handler',
     });
+    const [filter, refresh] = FUNCTIONS.map((name) => functionOf(template, name)[1].Properties['Code']);
+    expect(filter).not.toEqual(refresh);
   });
 
-  test('has the variables that the context sets, its table, and no others', () => {
+  test('end before API Gateway gives up, and after five minutes where nobody waits', () => {
+    expect(functionOf(template, 'Filter')[1].Properties['Timeout']).toBe(29);
+    expect(functionOf(template, 'Refresh')[1].Properties['Timeout']).toBe(300);
+  });
+
+  test('have the variables that the context sets, what they use, and no others', () => {
     const stack = makeStack({ ...TRUST, port: 9443, apiUrl: '/AttestationService/resources', recheck: '2.5' });
     const from = Template.fromStack(stack);
-    expect(only(from, 'AWS::Lambda::Function')[1].Properties['Environment']).toEqual({
-      Variables: {
-        ATTESTATION_SERVER: 'oat.example.net',
-        ATTESTATION_SECRET_ID: 'filter/certificate',
-        ATTESTATION_TABLE: { Ref: only(from, 'AWS::DynamoDB::Table')[0] },
-        ATTESTATION_PORT: '9443',
-        ATTESTATION_API_URL: '/AttestationService/resources',
-        ATTESTATION_RECHECK: '2.5',
-      },
+    const shared = {
+      ATTESTATION_SERVER: 'oat.example.net',
+      ATTESTATION_SECRET_ID: 'filter/certificate',
+      ATTESTATION_TABLE: { Ref: only(from, 'AWS::DynamoDB::Table')[0] },
+      ATTESTATION_EVENT_BUS: { Ref: only(from, 'AWS::Events::EventBus')[0] },
+      ATTESTATION_PORT: '9443',
+      ATTESTATION_API_URL: '/AttestationService/resources',
+      ATTESTATION_RECHECK: '2.5',
+    };
+    expect(functionOf(from, 'Refresh')[1].Properties['Environment']).toEqual({ Variables: shared });
+    expect(functionOf(from, 'Filter')[1].Properties['Environment']).toEqual({
+      Variables: { ...shared, ATTESTATION_REFRESH_FUNCTION: { Ref: functionOf(from, 'Refresh')[0] } },
     });
   });
 
-  test('cannot be deployed before it is built', () => {
-    expect(() => makeStack(TRUST, join(folder, 'nothing'))).toThrow('run npm run build first');
+  test.each(['filter', 'refresh'])('cannot be deployed before %s is built', (name) => {
+    const bundles = mkdtempSync(join(folder, 'dist-'));
+    for (const other of ['filter', 'refresh']) if (other !== name) writeBundle(bundles, other);
+    expect(() => makeStack(TRUST, bundles)).toThrow(
+      `The bundle dist/${name}/index.mjs does not exist: run npm run build first.`,
+    );
+  });
+});
+
+describe('refresh', () => {
+  test('has ten executions at once, unless the account has no room to reserve any', () => {
+    const { Properties } = functionOf(template, 'Refresh')[1];
+    expect(Properties['ReservedConcurrentExecutions']).toBe(10);
+    expect(functionOf(template, 'Filter')[1].Properties).not.toHaveProperty('ReservedConcurrentExecutions');
+    expect(functionOf(scheduledTemplate, 'Refresh')[1].Properties).not.toHaveProperty('ReservedConcurrentExecutions');
+  });
+
+  test('is tried twice within two minutes', () => {
+    const [, { Properties }] = only(template, 'AWS::Lambda::EventInvokeConfig');
+    expect(Properties).toEqual({
+      FunctionName: { Ref: functionOf(template, 'Refresh')[0] },
+      Qualifier: '$LATEST',
+      MaximumRetryAttempts: 1,
+      MaximumEventAgeInSeconds: 120,
+    });
+  });
+
+  test('leaves what it failed at in a queue, encrypted, for two weeks', () => {
+    const [queue, { Properties }] = only(template, 'AWS::SQS::Queue');
+    expect(functionOf(template, 'Refresh')[1].Properties['DeadLetterConfig']).toEqual({
+      TargetArn: { 'Fn::GetAtt': [queue, 'Arn'] },
+    });
+    expect(Properties).toEqual({ MessageRetentionPeriod: 1_209_600, SqsManagedSseEnabled: true });
+    template.hasResourceProperties('AWS::SQS::QueuePolicy', {
+      Queues: [{ Ref: queue }],
+      PolicyDocument: {
+        Statement: [
+          {
+            Effect: 'Deny',
+            Action: 'sqs:*',
+            Principal: { AWS: '*' },
+            Resource: { 'Fn::GetAtt': [queue, 'Arn'] },
+            Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+          },
+        ],
+      },
+    });
+    template.hasOutput('DeadLetterQueueUrl', { Value: { Ref: queue } });
+  });
+
+  test('raises an alarm when the queue has something in it', () => {
+    const [queue] = only(template, 'AWS::SQS::Queue');
+    template.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      Namespace: 'AWS/SQS',
+      MetricName: 'ApproximateNumberOfMessagesVisible',
+      Dimensions: [{ Name: 'QueueName', Value: { 'Fn::GetAtt': [queue, 'QueueName'] } }],
+      Statistic: 'Maximum',
+      ComparisonOperator: 'GreaterThanThreshold',
+      Threshold: 0,
+      EvaluationPeriods: 1,
+      TreatMissingData: 'notBreaching',
+    });
+  });
+
+  test('has no schedule unless one is set', () => {
+    template.resourceCountIs('AWS::Events::Rule', 0);
+    const permissions = Object.values(template.findResources('AWS::Lambda::Permission')) as Resource[];
+    expect(permissions.map(({ Properties }) => Properties['Principal'])).not.toContain('events.amazonaws.com');
+  });
+
+  test('is invoked by its schedule, and by no other rule', () => {
+    const [rule, { Properties }] = only(scheduledTemplate, 'AWS::Events::Rule');
+    const [id] = functionOf(scheduledTemplate, 'Refresh');
+    expect(Properties).toMatchObject({
+      ScheduleExpression: 'rate(10 minutes)',
+      State: 'ENABLED',
+      Targets: [{ Arn: { 'Fn::GetAtt': [id, 'Arn'] } }],
+    });
+    // EventBridge sends its own event, as it is.
+    expect((Properties['Targets'] as object[])[0]).not.toHaveProperty('Input');
+    scheduledTemplate.hasResourceProperties('AWS::Lambda::Permission', {
+      Action: 'lambda:InvokeFunction',
+      FunctionName: { 'Fn::GetAtt': [id, 'Arn'] },
+      Principal: 'events.amazonaws.com',
+      SourceArn: { 'Fn::GetAtt': [rule, 'Arn'] },
+    });
+  });
+
+  test('is scheduled every minute at the finest, and once a day at the coarsest', () => {
+    for (const [refresh, expression] of [
+      [1, 'rate(1 minute)'],
+      [1440, 'rate(1 day)'],
+    ] as const) {
+      const from = Template.fromStack(makeStack({ ...TRUST, refresh, authTimeout: 172_800 }));
+      expect(only(from, 'AWS::Events::Rule')[1].Properties['ScheduleExpression']).toBe(expression);
+    }
   });
 });
 
@@ -203,7 +377,7 @@ describe('the HTTP API', () => {
     }
     expect(Properties).toMatchObject({
       IntegrationType: 'AWS_PROXY',
-      IntegrationUri: { 'Fn::GetAtt': [only(template, 'AWS::Lambda::Function')[0], 'Arn'] },
+      IntegrationUri: { 'Fn::GetAtt': [functionOf(template, 'Filter')[0], 'Arn'] },
       PayloadFormatVersion: '2.0',
     });
   });
@@ -223,8 +397,9 @@ describe('the HTTP API', () => {
     const [group] = DestinationArn['Fn::GetAtt'];
     const groups = template.findResources('AWS::Logs::LogGroup');
     expect(Object.keys(groups)).toContain(group);
-    const [, filter] = only(template, 'AWS::Lambda::Function');
-    expect(filter.Properties['LoggingConfig']).not.toEqual({ LogGroup: { Ref: group } });
+    for (const name of FUNCTIONS) {
+      expect(functionOf(template, name)[1].Properties['LoggingConfig']).not.toEqual({ LogGroup: { Ref: group } });
+    }
     expect(JSON.parse(Format)).toEqual({
       request_id: '$context.requestId',
       time: '$context.requestTime',
@@ -242,14 +417,16 @@ describe('the HTTP API', () => {
 describe('the stack', () => {
   test('keeps every log for a month', () => {
     const groups = Object.values(template.findResources('AWS::Logs::LogGroup')) as Resource[];
-    expect(groups).toHaveLength(2);
+    expect(groups).toHaveLength(3);
     template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 30 });
   });
 
   test('shows where its parts are', () => {
     // No slash at its end: README and schedulers put the path, which begins with one, behind it.
     template.hasOutput('ApiUrl', { Value: { 'Fn::GetAtt': [Match.stringLikeRegexp('^Api'), 'ApiEndpoint'] } });
-    template.hasOutput('FunctionName', { Value: { Ref: only(template, 'AWS::Lambda::Function')[0] } });
+    template.hasOutput('FunctionName', { Value: { Ref: functionOf(template, 'Filter')[0] } });
+    template.hasOutput('RefreshFunctionName', { Value: { Ref: functionOf(template, 'Refresh')[0] } });
+    template.hasOutput('EventBusName', { Value: { Ref: only(template, 'AWS::Events::EventBus')[0] } });
     template.hasOutput('TableName', { Value: { Ref: only(template, 'AWS::DynamoDB::Table')[0] } });
   });
 
@@ -263,7 +440,7 @@ describe('the stack', () => {
   });
 
   test('has no finding of cdk-nag that is not acknowledged', () => {
-    for (const stack of [imported, created]) {
+    for (const stack of [imported, created, scheduled]) {
       expect(new AwsSolutionsChecks().validateScope(stack).violations).toEqual([]);
     }
   });

@@ -22,6 +22,9 @@ const DEFAULTS: Config = {
   fleetSize: 1_000,
   maxHosts: 70_000,
   hostPattern: undefined,
+  refreshFunction: undefined,
+  eventBus: undefined,
+  unknownAlarmSeconds: 3_600,
 };
 
 function faultsOf(env: Record<string, string | undefined>): readonly string[] {
@@ -59,6 +62,9 @@ describe('the configuration', () => {
       ATTESTATION_RECHECK: '30',
       ATTESTATION_FLEET_SIZE: '20000',
       ATTESTATION_MAX_HOSTS: '500',
+      ATTESTATION_REFRESH_FUNCTION: 'TrustedFilter-Refresh0A1B2C3D-a1b2C3d4E5f6',
+      ATTESTATION_EVENT_BUS: 'TrustedFilterTrustEvents0A1B2C3D',
+      ATTESTATION_UNKNOWN_ALARM: '900.5',
       ATTESTATION_HOST_PATTERN: '^compute-\\d+$',
     };
     expect(loadConfig(env)).toEqual({
@@ -75,6 +81,9 @@ describe('the configuration', () => {
       fleetSize: 20_000,
       maxHosts: 500,
       hostPattern: /^compute-\d+$/u,
+      refreshFunction: env.ATTESTATION_REFRESH_FUNCTION,
+      eventBus: env.ATTESTATION_EVENT_BUS,
+      unknownAlarmSeconds: 900.5,
     });
     expect(Object.keys(env)).toEqual(Object.values(SETTINGS).map(({ variable }) => variable));
   });
@@ -94,6 +103,9 @@ describe('the configuration', () => {
       'recheck',
       'fleetSize',
       'maxHosts',
+      undefined,
+      undefined,
+      'unknownAlarm',
       'hostPattern',
     ]);
   });
@@ -114,7 +126,8 @@ describe('the configuration', () => {
 
   test('reports all its faults at once, each once and by name, and repeats no value', () => {
     const env = Object.fromEntries(Object.values(SETTINGS).map(({ variable }) => [variable, '(hunter2']));
-    expect(faultsOf(env)).toEqual(Object.values(SETTINGS).map(({ variable, rule }) => `${variable} ${rule}`));
+    const expected = Object.values(SETTINGS).map(({ variable, rule }) => `${variable} ${rule}`);
+    expect(faultsOf(env).toSorted()).toEqual(expected.toSorted());
     expect(() => loadConfig(env)).toThrow(ConfigurationError);
     expect(() => loadConfig(env)).not.toThrow('hunter2');
   });
@@ -177,6 +190,17 @@ describe.each<[keyof typeof SETTINGS, good: string[], bad: string[]]>([
   ['recheckSeconds', ['0', '0.001', '8640000'], ['8640000.001', ...NO_SECONDS]],
   ['fleetSize', ['1', '10000000'], ['0', '10000001', ...NO_WHOLE_NUMBERS]],
   ['maxHosts', ['1', '1000000'], ['0', '1000001', ...NO_WHOLE_NUMBERS]],
+  [
+    'refreshFunction',
+    ['refresh', 'a_B-9', 'arn:aws:lambda:eu-west-1:123456789012:function:refresh:$LATEST', 'a'.repeat(256)],
+    ['a b', 'a/b', 'a?', 'a\n', 'a'.repeat(257), 'ä'],
+  ],
+  [
+    'eventBus',
+    ['default', 'a.b_c-d/e', 'arn:aws:events:eu-west-1:123456789012:event-bus/trust', 'a'.repeat(256)],
+    ['a b', 'a?', 'a\n', 'a'.repeat(257), 'ä'],
+  ],
+  ['unknownAlarmSeconds', ['0.001', '8640000'], ['0', '0.000', '8640000.001', ...NO_SECONDS]],
   ['hostPattern', ['.', '^[a-z]+$', '\\p{L}'], ['(', '[', '*', '\\', '(?<a', '\\p{Nothing}']],
 ])('%s', (name, good, bad) => {
   const { variable, rule } = SETTINGS[name];

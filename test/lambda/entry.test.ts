@@ -538,9 +538,11 @@ describe('the limit of a part of a refused batch', () => {
     expect(partLimit(limitMs, claimedUntil, NOW)).toBe(expected);
   });
 
-  test('a poll that was cut short had its time after half of its limit, or two seconds', () => {
-    expect(hadItsTime(NOW - 1_999, NOW, 20 * SECOND)).toBe(false);
-    expect(hadItsTime(NOW - 2_000, NOW, 20 * SECOND)).toBe(true);
-    expect(hadItsTime(NOW - 500, NOW, SECOND)).toBe(true);
+  test('a poll that was cut short had its time after half of its limit, or two seconds, or what the last one took', () => {
+    expect(hadItsTime(NOW - 7 * SECOND, NOW, 20 * SECOND, 8 * SECOND)).toBe(false);
+    expect(hadItsTime(NOW - 10 * SECOND, NOW, 20 * SECOND, 15 * SECOND)).toBe(true);
+    expect(hadItsTime(NOW - 1_999, NOW, 20 * SECOND, 0)).toBe(false);
+    expect(hadItsTime(NOW - 2_000, NOW, 20 * SECOND, SECOND)).toBe(true);
+    expect(hadItsTime(NOW - 500, NOW, SECOND, 0)).toBe(true);
   });
 });

@@ -1,4 +1,7 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
@@ -41,7 +44,10 @@ test('start --without oat shows what an operator would see', async () => {
 
 test.each([
   [['--port', 'x'], /--port must be a number/],
-  [['--without', 'the sun'], /--without takes one of dynamodb, secrets-manager, oat/],
+  [['--without', 'the sun'], /--without takes one of dynamodb, secrets-manager, oat, events, refresh/],
+  [['--schedule', '0'], /--schedule must be a whole number of seconds, 1 to 86400/],
+  [['--schedule', '2.5'], /--schedule must be/],
+  [['--schedule', '60', '--without', 'refresh'], /--schedule needs refresh/],
   [['--fast'], /--fast/],
 ])('start %j is refused with what to do', async (args, message) => {
   const { code, stderr } = await run(START, ...args);
@@ -53,8 +59,45 @@ test.each([
 test('start --help says what there is', async () => {
   const { code, stdout } = await run(START, '--help');
   expect(code).toBe(0);
-  for (const option of ['--once', '--port', '--without', 'AWS_ENDPOINT_URL_DYNAMODB']) expect(stdout).toContain(option);
+  for (const option of ['--once', '--port', '--schedule', '--without', 'AWS_ENDPOINT_URL_LAMBDA'])
+    expect(stdout).toContain(option);
 });
+
+/** The processes that a process has started and that are there. */
+function childrenOf(pid: number | undefined): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test('start --schedule invokes refresh every so often, and Ctrl-C ends it with everything that it started', async () => {
+  const { PATH = '' } = process.env;
+  // As a terminal does, Ctrl-C is sent to a whole group of processes.
+  const child = spawn(process.execPath, [START, '--port', '0', '--schedule', '1'], { env: { PATH }, detached: true });
+  const exited = once(child, 'exit');
+  const lines: string[] = [];
+  let children: number[] = [];
+  for await (const line of createInterface(child.stdout)) {
+    lines.push(line);
+    if (children.length > 0 || !line.includes('"kind":"schedule"')) continue;
+    children = childrenOf(child.pid);
+    process.kill(-child.pid!, 'SIGINT');
+  }
+  expect(await exited).toEqual([0, null]);
+  const output = lines.join('\n');
+  expect(output).toMatch(/Schedule +refresh, every 1 s/);
+  expect(output).toMatch(/Schedule: refresh is invoked\./);
+  expect(output).toMatch(/^Stopping\.$/m);
+  expect(children.length).toBeGreaterThan(0);
+  expect(children.filter(isThere)).toEqual([]);
+}, 60_000);
 
 test('invoke sends one fixture and prints the answer', async () => {
   const { code, stdout } = await run(INVOKE, FIXTURE);

@@ -1,0 +1,62 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { Announcer } from './announcer.ts';
+import { AttestationService } from './attestation-service.ts';
+import { SecretsManagerSecret } from './client-certificate.ts';
+import { ClientCertificateSource } from './client-certificate-source.ts';
+import type { Clock } from './clock.ts';
+import { ComputeAttestationCache } from './compute-attestation-cache.ts';
+import { type Config, loadConfig } from './config.ts';
+import type { Counts } from './counts.ts';
+import type { Timing } from './entry.ts';
+import { EventBus } from './event-bus.ts';
+import { HandOver } from './hand-over.ts';
+import { HttpsClientAuthConnection } from './https-client-auth-connection.ts';
+import { shardCount as shardCountOf } from './shard.ts';
+import { ShardTable } from './shard-table.ts';
+
+/** What all functions have in common. */
+export interface Parts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly timing: Timing;
+  readonly cache: ComputeAttestationCache;
+  readonly announcer: Announcer | undefined;
+}
+
+/**
+ * Puts together what the functions have in common.
+ * @throws {ConfigurationError} with every fault of the environment at once
+ */
+export function composeParts(env: NodeJS.ProcessEnv, clock: Clock, counts: Counts): Parts {
+  const config = loadConfig(env);
+  const timing = { validityMs: config.authTimeoutSeconds * 1000, recheckMs: config.recheckSeconds * 1000 };
+  const shardCount = shardCountOf(config.fleetSize);
+  const client = new DynamoDBClient({
+    maxAttempts: 1, // the table tries again itself, for as long as the request's deadline allows
+    requestHandler: { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true },
+  });
+  const secret = new SecretsManagerSecret(config.secretId);
+  const connection = new HttpsClientAuthConnection({
+    server: config.server,
+    port: config.port,
+    certificates: new ClientCertificateSource({ secret, clock, counts }),
+    clock,
+    counts,
+  });
+  const { eventBus, refreshFunction } = config;
+  const announcer = eventBus === undefined ? undefined : new Announcer(new EventBus(eventBus, counts));
+  const cache = new ComputeAttestationCache({
+    table: new ShardTable({ client, name: config.table, shardCount, timing, clock, counts }),
+    service: new AttestationService(connection, config.apiUrl, clock),
+    timing,
+    clock,
+    counts,
+    shardCount,
+    plan: { requestCount: config.requestCount, parallelPolls: config.parallelPolls },
+    pollTimeoutMs: config.pollTimeoutSeconds * 1000,
+    hostPattern: config.hostPattern,
+    handOver: refreshFunction === undefined ? undefined : new HandOver(refreshFunction, { clock, counts }),
+    announcer,
+  });
+  return { config, clock, timing, cache, announcer };
+}

@@ -1,0 +1,184 @@
+/** What happens off the request's path, through both bundles: hand-over, schedule, events. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { EventBusServer } from '../../infra/local/event-bus.ts';
+import { LambdaService } from '../../infra/local/lambda-service.ts';
+import { OatServer, reply } from '../../infra/local/oat-server.ts';
+import { answerWith, Cloud } from '../fakes/cloud.ts';
+import { answerOf, filterEvent, reasonsOf } from '../fakes/events.ts';
+import type { LambdaEnvironment } from '../fakes/lambda-environment.ts';
+
+const HOSTS = ['compute-1.example.com', 'compute-2.example.com', 'compute-3.example.com'];
+/** What is left of the invocation of a request that must be answered in four seconds. */
+const FOUR_SECONDS_MS = 4_500;
+const SCHEDULED = { source: 'aws.events', 'detail-type': 'Scheduled Event', detail: {} };
+
+let cloud: Cloud;
+let bus: EventBusServer;
+let refresh: LambdaService;
+let output: string[];
+
+beforeAll(async () => {
+  cloud = await Cloud.start();
+  bus = await EventBusServer.start(() => {});
+});
+afterAll(async () => {
+  await bus.close();
+  await cloud.close();
+});
+beforeEach(() => {
+  output = [];
+  bus.events.length = 0;
+  bus.before = () => undefined;
+});
+afterEach(() => refresh.close());
+
+/** Variables of functions that share a table, an attestation service, the bus and the refreshing function. */
+async function variables(oat: OatServer, more: Record<string, string> = {}): Promise<Record<string, string>> {
+  const env = {
+    ...cloud.env(oat, await cloud.table()),
+    ATTESTATION_EVENT_BUS: 'trust',
+    AWS_ENDPOINT_URL_EVENTBRIDGE: bus.endpoint,
+    ...more,
+  };
+  refresh = await LambdaService.start({ functionName: 'refresh', env, print: (line) => output.push(line) });
+  return { ...env, ATTESTATION_REFRESH_FUNCTION: 'refresh', AWS_ENDPOINT_URL_LAMBDA: refresh.endpoint };
+}
+
+/** A service that takes so long for each poll. */
+function slow(ms: number): Promise<OatServer> {
+  return cloud.oat(async (poll, response) => {
+    await sleep(ms);
+    await answerWith(() => 'trusted')(poll, response);
+  });
+}
+
+async function askInFourSeconds(environment: LambdaEnvironment, hosts = HOSTS) {
+  return environment.invoke(filterEvent(hosts), FOUR_SECONDS_MS);
+}
+
+function pollsOf(oat: OatServer, host: string): number {
+  return oat.polls.filter(({ hosts }) => hosts.includes(host)).length;
+}
+
+describe('a service that takes seven seconds, a request that has four', () => {
+  test('answers pending in time, and passes from the table when it is asked again: one poll per host in all', async () => {
+    const oat = await slow(7_000);
+    const environment = await cloud.environment(await variables(oat));
+    expect(reasonsOf(await askInFourSeconds(environment))).toEqual(
+      Object.fromEntries(HOSTS.map((host) => [host, 'pending'])),
+    );
+    expect((await environment.lastLine())['duration_ms']).toBeLessThan(4_400);
+    await refresh.settled();
+    expect(answerOf(await askInFourSeconds(environment)).hosts).toEqual(HOSTS);
+    expect(await environment.lastLine()).toMatchObject({ polls: 0, from_table: 3 });
+    for (const host of HOSTS) expect(pollsOf(oat, host)).toBe(1);
+    expect(output.join('\n')).toContain('"message":"attestations refreshed"');
+  }, 30_000);
+
+  test('the same with three environments that ask at once', async () => {
+    const oat = await slow(7_000);
+    const env = await variables(oat);
+    const environments = await Promise.all([1, 2, 3].map(() => cloud.environment(env)));
+    for (const result of await Promise.all(environments.map((each) => askInFourSeconds(each)))) {
+      expect(answerOf(result).hosts).toEqual([]);
+    }
+    for (const each of environments) expect((await each.lastLine())['duration_ms']).toBeLessThan(4_400);
+    await refresh.settled();
+    for (const each of environments) expect(answerOf(await askInFourSeconds(each)).hosts).toEqual(HOSTS);
+    for (const host of HOSTS) expect(pollsOf(oat, host)).toBe(1);
+  }, 30_000);
+});
+
+describe('a refreshing function that is', () => {
+  const failures: [string, (service: LambdaService) => void | Promise<void>][] = [
+    ['missing', (service) => void (service.before = () => ({ status: 404, type: 'ResourceNotFoundException' }))],
+    ['throttled', (service) => void (service.before = () => ({ status: 429, type: 'TooManyRequestsException' }))],
+    ['failing', (service) => void (service.before = () => ({ status: 500, type: 'ServiceException' }))],
+    ['not to be reached', (service) => service.close()],
+  ];
+  test.each(failures)('%s: requests poll for themselves, counted', async (_case, fail) => {
+    const oat = await slow(100);
+    const environment = await cloud.environment(await variables(oat));
+    await fail(refresh);
+    expect(answerOf(await askInFourSeconds(environment)).hosts).toEqual(HOSTS);
+    expect((await environment.lastLine())['counts']).toMatchObject({ HandOversFailed: 1, Polls: 1 });
+    expect(answerOf(await askInFourSeconds(environment, ['compute-9.example.com'])).hosts).toHaveLength(1);
+    for (const host of HOSTS) expect(pollsOf(oat, host)).toBe(1);
+  });
+
+  test('slow to take what it is handed: the answer is in time', async () => {
+    const oat = await slow(100);
+    const environment = await cloud.environment(await variables(oat));
+    refresh.before = () => new Promise(() => {});
+    await askInFourSeconds(environment);
+    expect((await environment.lastLine())['duration_ms']).toBeLessThan(4_400);
+  }, 10_000);
+
+  test('handed something that is no event of it fails, and says why', async () => {
+    const oat = await slow(100);
+    await variables(oat);
+    for (const event of [null, {}, { hosts: 'a', owner: 'b' }, { hosts: [''], owner: 'b' }, { hosts: ['a'] }]) {
+      const invocation = refresh.invoke(event);
+      while (invocation.error === undefined) await new Promise(setImmediate);
+      expect(invocation.error).toMatch(/"hosts" must be|"owner" must be/);
+    }
+    expect(oat.polls).toHaveLength(0);
+  });
+});
+
+describe('a host that turns untrusted', () => {
+  test('is told to the bus by the request that finds it, once', async () => {
+    let level = 'trusted';
+    const oat = await cloud.oat(answerWith((host) => (host === HOSTS[0] ? level : 'trusted')));
+    const environment = await cloud.environment(await variables(oat));
+    await environment.invoke(filterEvent(HOSTS));
+    level = 'untrusted';
+    environment.turnClock(61_000);
+    await environment.invoke(filterEvent(HOSTS));
+    expect(bus.events).toMatchObject([
+      {
+        bus: 'trust',
+        source: 'trusted-filter',
+        detailType: 'HostTrustChanged',
+        detail: { host: HOSTS[0], from: 'trusted', to: 'untrusted', reason: 'untrusted' },
+      },
+    ]);
+    expect((await environment.lastLine())['counts']).toMatchObject({ TrustChanges: 1 });
+  });
+
+  test('and is not taken by the bus is told by the next refresh', async () => {
+    let level = 'trusted';
+    const oat = await cloud.oat(answerWith((host) => (host === HOSTS[0] ? level : 'trusted')));
+    const environment = await cloud.environment(await variables(oat, { ATTESTATION_AUTH_TIMEOUT: '1' }));
+    await environment.invoke(filterEvent(HOSTS));
+    level = 'untrusted';
+    environment.turnClock(6_000);
+    bus.before = () => 'ThrottlingException';
+    expect(answerOf(await environment.invoke(filterEvent(HOSTS))).hosts).toEqual(HOSTS.slice(1));
+    expect((await environment.lastLine())['counts']).toMatchObject({ EventFaults: 1 });
+    expect(bus.events).toEqual([]);
+    bus.before = () => undefined;
+    refresh.invoke(SCHEDULED);
+    await refresh.settled();
+    expect(bus.events).toHaveLength(1);
+  });
+});
+
+test('a schedule attests again what was asked about, so that the next request is a read of the table', async () => {
+  const oat = await cloud.oat(({ hosts }, response) => {
+    reply(
+      response,
+      hosts.map((host) => ({ host_name: host, trust_lvl: 'trusted', vtime: Date.now() })),
+    );
+  });
+  const environment = await cloud.environment(await variables(oat, { ATTESTATION_RECHECK: '0' }));
+  await environment.invoke(filterEvent(HOSTS));
+  const scheduled = refresh.invoke(SCHEDULED);
+  await refresh.settled();
+  expect(scheduled.result).toEqual({ kind: 'schedule', hosts: 3, attested: 3 });
+  for (const host of HOSTS) expect(pollsOf(oat, host)).toBe(2);
+  environment.turnClock(6_000);
+  expect(answerOf(await environment.invoke(filterEvent(HOSTS))).hosts).toEqual(HOSTS);
+  expect(await environment.lastLine()).toMatchObject({ polls: 0 });
+});
