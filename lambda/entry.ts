@@ -119,8 +119,6 @@ export const CLOCK_DIFFERENCE_MS = 2_000;
 export const LONGEST_CLAIM_MS = 30_000;
 const HOUR_MS = 3_600_000;
 const ASKED_FOR_HOURS = 24;
-/** What is left of a claim must be worth a poll. */
-const LEAST_LIMIT_MS = 500;
 /** Less than this is no time to answer in. */
 const FAIR_WAIT_MS = 2_000;
 /** How long a host that spoils batches is polled apart. */
@@ -219,15 +217,6 @@ export function pollLimit(limitMs: number, claimedUntil: number | undefined, now
   if (claimedUntil === undefined) return limitMs;
   if (claimedUntil - CLOCK_DIFFERENCE_MS / 2 - now < limitMs / 2) return undefined;
   return Math.min(limitMs, Math.max(limitMs / 2, claimedUntil - CLOCK_DIFFERENCE_MS - now));
-}
-
-/**
- * How long a further part of a batch may be polled, on the claim of the batch: what the claim still covers.
- * @returns undefined where that is too little for any answer
- */
-export function partLimit(limitMs: number, claimedUntil: number | undefined, now: number): number | undefined {
-  const leftMs = claimedUntil === undefined ? limitMs : Math.min(limitMs, claimedUntil - CLOCK_DIFFERENCE_MS - now);
-  return leftMs < Math.min(limitMs, LEAST_LIMIT_MS) ? undefined : leftMs;
 }
 
 /**

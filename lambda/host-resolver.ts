@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Announcer } from './announcer.ts';
-import { Claims } from './claims.ts';
+import { type Claimed, Claims } from './claims.ts';
 import { waitUntil } from './clock.ts';
 import { mostTogether } from './company.ts';
 import { isShort } from './deadline.ts';
@@ -71,6 +71,7 @@ export class HostResolver {
       poller,
       isWanted: (batch) => this.#isWanted(batch),
       sending: (batch) => this.#sending(batch),
+      claimAgain: (targets) => this.#claimAgain(targets),
       finish: (batch, polled) => this.#finish(batch, polled),
       freed: () => this.#wake(),
     });
@@ -307,6 +308,23 @@ export class HostResolver {
     for (const { host } of hosts) if (!taken.has(host)) busy.delete(host);
     if (taken.size < hosts.length) this.#isDirty = true;
     return claimed;
+  }
+
+  /** Renews this environment's claims on hosts that are busy. */
+  async #claimAgain(targets: readonly Target[]): Promise<Claimed> {
+    const claimed = await Promise.all(
+      Array.from(
+        Map.groupBy(targets, ({ shard }) => shard),
+        ([shard, hosts]) =>
+          this.#claims.take(shard, hosts, { isNeeded: () => true, isAsked: () => false, by: this.#tableBy(shard) }),
+      ),
+    );
+    const names = new Set(claimed.flatMap((each) => each.targets.map(({ host }) => host)));
+    const untils = claimed.map(({ until }) => until);
+    return {
+      targets: targets.filter(({ host }) => names.has(host)),
+      until: untils.includes(undefined) ? undefined : Math.min(...untils.map((until) => until ?? Infinity)),
+    };
   }
 
   /** Probes the service with a few of the hosts of which it is in doubt why they failed, and has the others wait. */

@@ -1,6 +1,7 @@
+import type { Claimed } from './claims.ts';
 import type { Clock } from './clock.ts';
 import type { Counts } from './counts.ts';
-import { partLimit, pollLimit } from './entry.ts';
+import { pollLimit } from './entry.ts';
 import type { Poller, Polled } from './poller.ts';
 import { cutIntoPolls, halves, isApart, type Load, mostApart, type PollPlan, type StaleHost } from './polls.ts';
 import type { ShardActor } from './shard-actor.ts';
@@ -25,7 +26,7 @@ export interface Batch {
 /** A batch that was refused as a whole and is polled in two parts. */
 interface Parent {
   readonly refused: Refused;
-  /** What came of the whole, for parts that are never polled. */
+  /** What came of the whole, for parts that nobody waits for any more. */
   readonly polled: Polled;
   /** The parts that were refused in turn. */
   readonly parts: { readonly batch: Batch; readonly polled: Polled }[];
@@ -51,6 +52,8 @@ export interface PollQueueParts {
   readonly isWanted: (batch: Batch) => boolean;
   /** Told of a poll that is about to be sent. */
   readonly sending: (batch: Batch) => void;
+  /** Claims hosts once more; returns those that could be claimed, and until when they are. */
+  readonly claimAgain: (targets: readonly Target[]) => Promise<Claimed>;
   /** Takes what came of a batch; its hosts are busy until that is done. */
   readonly finish: (batch: Batch, polled: Polled) => Promise<void>;
   /** Told whenever there may be room for more, or a host is no longer busy. */
@@ -101,15 +104,14 @@ export class PollQueue {
         waiting.push(batch);
         continue;
       }
-      const limit = batch.parent === undefined ? pollLimit : partLimit;
-      const limitMs = limit(poller.limitMs, batch.claimedUntil, clock.now());
+      const limitMs = pollLimit(poller.limitMs, batch.claimedUntil, clock.now());
       if (limitMs !== undefined) {
         this.#start(batch, limitMs);
       } else if (batch.parent === undefined) {
         // The claim waited so long that it would end before a poll could: claim again.
         this.#free(batch);
       } else {
-        void this.#guard(batch, this.#giveUp(batch, batch.parent));
+        void this.#guard(batch, this.#renew(batch, batch.parent));
       }
     }
     this.#queue = waiting;
@@ -208,11 +210,18 @@ export class PollQueue {
     await Promise.all(ended.map(({ batch, polled }) => this.#finish(batch, polled)));
   }
 
-  /** For a part that can't be polled any more, what came of the whole holds. */
-  async #giveUp(batch: Batch, parent: Parent): Promise<void> {
-    parent.openParts--;
-    await this.#finish(batch, parent.polled);
-    await this.#goOn(parent);
+  /** Claims the hosts of a part again, which has waited for its turn since the whole was claimed. */
+  async #renew(batch: Batch, parent: Parent): Promise<void> {
+    const { targets, until } = await this.#parts.claimAgain(batch.targets);
+    const left = new Set(targets);
+    // Those that others have claimed meanwhile are theirs.
+    this.#free({ targets: batch.targets.filter((target) => !left.has(target)) });
+    if (targets.length > 0) {
+      this.#enqueue(newBatch(targets, { claimedUntil: until, parent }));
+    } else {
+      parent.openParts--;
+      await this.#goOn(parent);
+    }
   }
 
   async #split(batch: Batch, polled: Polled, refused: Refused): Promise<void> {
@@ -230,7 +239,7 @@ export class PollQueue {
     this.#free(batch);
   }
 
-  #free({ targets }: Batch): void {
+  #free({ targets }: Pick<Batch, 'targets'>): void {
     for (const { host } of targets) this.busy.delete(host);
     this.#parts.freed();
   }
