@@ -321,6 +321,11 @@ export function isAttested({ attestation }: Entry, now: number, timing: Timing):
   return attestation !== undefined && isUsable(attestation, now, now, timing);
 }
 
+/** Whether the poll that an invocation made, which began at `arrivedAt`, got no complete answer in time. */
+export function isLeftPending({ lastTry }: Entry, arrivedAt: number): boolean {
+  return lastTry?.reason === 'pending' && lastTry.endedAt >= arrivedAt;
+}
+
 /** When the pause ends that kept a host from being polled for an invocation which began at `arrivedAt`. */
 export function pauseEnd({ lastTry }: Entry, arrivedAt: number): number | undefined {
   return lastTry === undefined || lastTry.endedAt >= arrivedAt ? undefined : lastTry.endedAt + lastTry.pauseMs;

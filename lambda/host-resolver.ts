@@ -4,7 +4,7 @@ import { type Claimed, Claims } from './claims.ts';
 import { waitUntil } from './clock.ts';
 import { mostTogether } from './company.ts';
 import { isShort } from './deadline.ts';
-import { companyNow, type Entry, finding, isAttested, isRenewed, merge, withChange } from './entry.ts';
+import { companyNow, type Entry, finding, isAttested, isLeftPending, isRenewed, merge, withChange } from './entry.ts';
 import type { HandOver } from './hand-over.ts';
 import { type Batch, PollQueue, type Target } from './poll-queue.ts';
 import { type Outcome, type Polled, Poller, type PollerOptions } from './poller.ts';
@@ -97,8 +97,10 @@ export class HostResolver {
     this.#wanted.remove(hostsByShard, waiter);
     if (refresh?.claimedBy !== undefined) this.#claims.abandon(refresh.claimedBy);
     await waitUntil(by, this.#endUnwanted(by), clock);
-    const left = waiter.undecided;
-    if (left.size > 0 && refresh === undefined) await waitUntil(by, this.#leave(hostsByShard, left, by), clock);
+    if (refresh !== undefined || this.#options.handOver === undefined) return;
+    const left = new Set(waiter.undecided);
+    for (const [host, entry] of waiter.decided) if (isLeftPending(entry, deadline.arrivedAt)) left.add(host);
+    if (left.size > 0) await waitUntil(by, this.#leave(hostsByShard, left, by), clock);
   }
 
   /** Ends what nobody waits for any more: a poll must not outlive its requests. */
@@ -110,7 +112,7 @@ export class HostResolver {
     await this.#dropUnwanted(until);
   }
 
-  /** Hands over what a request has to leave undecided, so that a later one finds it decided. */
+  /** Hands over what a request has to leave pending, so that a later one finds it decided. */
   async #leave(
     hostsByShard: ReadonlyMap<ShardActor, readonly string[]>,
     left: ReadonlySet<string>,

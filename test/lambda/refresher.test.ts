@@ -161,6 +161,26 @@ describe('a request that has the time to poll', () => {
   });
 });
 
+describe('a request whose polls get no answer', () => {
+  test('hands over its hosts, once, and finds all but the sick one attested when it is asked again', async () => {
+    const sick = HOSTS[7]!;
+    attester.latencyOf = (hosts) => (hosts.includes(sick) ? 10_000_000 : SECOND);
+    const asking = short();
+    expect((await clock.run(asking.ask(HOSTS))).passed).toEqual([]);
+    expect(refreshing.invocations.flatMap(({ hosts }) => hosts).toSorted()).toEqual(HOSTS.toSorted());
+    // Whoever asks in the pause has nothing to hand over: it is done.
+    await clock.run(asking.ask(HOSTS));
+    expect(refreshing.invocations).toHaveLength(1);
+    const passed: number[] = [];
+    for (let i = 0; i < 10; i++) {
+      await clock.advance(20_000);
+      passed.push((await clock.run(asking.ask(HOSTS))).passed.length);
+    }
+    expect(passed.slice(7)).toEqual([49, 49, 49]);
+    expect(attester.mostAtOnce).toBe(1);
+  });
+});
+
 describe('a host that was handed over in the pause after a failed try', () => {
   test('is polled when the pause is over', async () => {
     const sick = HOSTS.slice(0, 1);
