@@ -9,6 +9,8 @@ const config: Config = {
   globalSetup: '<rootDir>/test/reporters/record-folder.ts',
   reporters: ['default', '<rootDir>/test/reporters/secret-search.ts', '<rootDir>/test/reporters/fault-table.ts'],
   collectCoverageFrom: ['lambda/**/*.ts'],
+  // What a test that hangs is given; a machine that is busy with others must not fail one that does not.
+  testTimeout: 30_000,
   coverageProvider: 'v8',
   coverageThreshold: { global: { branches: 90 } },
 };

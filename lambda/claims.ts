@@ -5,7 +5,7 @@ import type { Target } from './poll-queue.ts';
 import type { Outcome } from './poller.ts';
 import type { Stale } from './polls.ts';
 import type { ShardActor } from './shard-actor.ts';
-import type { ShardWrites } from './shard-writes.ts';
+import type { TableAccess } from './table-access.ts';
 
 /** What an environment has claimed of a shard. */
 export interface Claimed {
@@ -32,13 +32,13 @@ export class Claims {
   readonly #owner: string = randomUUID();
   /** Owners whose claims this environment may take over, and how many invocations say so. */
   readonly #adopted = new Map<string, number>();
-  readonly #writes: ShardWrites;
+  readonly #table: TableAccess;
   readonly #clock: Clock;
   readonly #limitMs: number;
 
   /** @param limitMs the longest that a poll may take */
-  constructor(writes: ShardWrites, clock: Clock, limitMs: number) {
-    this.#writes = writes;
+  constructor(table: TableAccess, clock: Clock, limitMs: number) {
+    this.#table = table;
     this.#clock = clock;
     this.#limitMs = limitMs;
   }
@@ -81,8 +81,8 @@ export class Claims {
       until = claim.until;
       return { ...next, claim, ...(isAsked(host) ? { asked: hourOf(now) } : {}) };
     };
-    if (this.#writes.isTableDown()) return { targets, until: undefined };
-    const written = await this.#writes.try(shard, { hosts: new Set([...asked, ...others]), apply, until: by });
+    if (this.#table.isTableDown()) return { targets, until: undefined };
+    const written = await this.#table.try(shard, { hosts: new Set([...asked, ...others]), apply, until: by });
     if (!written) return { targets, until: undefined };
     return { targets: targets.filter(({ host }) => claimed.has(host)), until };
   }

@@ -40,7 +40,7 @@ export class EventBus {
     try {
       const { EventBridgeClient, PutEventsCommand } = await import('./event-bridge.ts');
       this.#client ??= new EventBridgeClient({
-        maxAttempts: 1,
+        maxAttempts: 2, // a kept connection may have ended while the environment was frozen
         requestHandler: { connectionTimeout: 1_000, requestTimeout: CALL_MS, throwOnRequestTimeout: true },
       });
       const Entries = batch.map(({ host, announcement }) => ({

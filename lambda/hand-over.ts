@@ -48,7 +48,7 @@ export class HandOver {
     try {
       const { InvokeCommand, LambdaClient } = await import('./lambda-client.ts');
       this.#client ??= new LambdaClient({
-        maxAttempts: 1,
+        maxAttempts: 2, // a kept connection may have ended while the environment was frozen
         requestHandler: { connectionTimeout: 500, requestTimeout: CALL_MS, throwOnRequestTimeout: true },
       });
       const command = new InvokeCommand({

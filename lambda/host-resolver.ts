@@ -11,7 +11,7 @@ import { type Outcome, type Polled, Poller, type PollerOptions } from './poller.
 import { nextClaims, pickProbes, type PollPlan, type Stale } from './polls.ts';
 import { ProbeRound } from './probe-round.ts';
 import type { ShardActor, ShardActorParts } from './shard-actor.ts';
-import { ShardWrites } from './shard-writes.ts';
+import { TableAccess } from './table-access.ts';
 import type { Waiter } from './waiter.ts';
 import { WantedHosts } from './wanted-hosts.ts';
 
@@ -48,7 +48,7 @@ interface Unclaimed {
 export class HostResolver {
   readonly #options: HostResolverOptions;
   readonly #polls: PollQueue;
-  readonly #writes: ShardWrites;
+  readonly #table: TableAccess;
   readonly #claims: Claims;
   readonly #wanted = new WantedHosts();
   /** What goes on beside the loop, and is to be done before a request is answered. */
@@ -64,8 +64,8 @@ export class HostResolver {
   constructor(options: HostResolverOptions) {
     this.#options = options;
     const poller = new Poller(options);
-    this.#writes = new ShardWrites(options.clock);
-    this.#claims = new Claims(this.#writes, options.clock, poller.limitMs);
+    this.#table = new TableAccess(options.clock);
+    this.#claims = new Claims(this.#table, options.clock, poller.limitMs);
     this.#polls = new PollQueue({
       ...options,
       poller,
@@ -81,7 +81,7 @@ export class HostResolver {
   async look(shards: Iterable<ShardActor>, until: number): Promise<void> {
     const now = this.#options.clock.now();
     const old = [...shards].filter((shard) => !shard.serves(now));
-    await Promise.all(old.map((shard) => shard.look('eventual', until)));
+    await Promise.all(old.map((shard) => this.#table.look(shard, 'eventual', until)));
   }
 
   /** Waits until every host is decided for the waiter, or its time to wait is over. */
@@ -137,7 +137,7 @@ export class HostResolver {
     const names = targets.map(({ host }) => host);
     const notTaken = new Set(names.length === 0 ? names : await handOver.send(names, owner));
     const back = targets.filter(({ host }) => notTaken.has(host));
-    await this.#writes.write(back, this.#claims.ending(unchanged, owner), by);
+    await this.#table.write(back, this.#claims.ending(unchanged, owner), by);
   }
 
   #isWanted({ targets, isProbe }: Batch): boolean {
@@ -150,7 +150,7 @@ export class HostResolver {
     const unwanted = this.#polls.takeUnwanted();
     const writes = unwanted.map(async ({ targets, claimedUntil, parent }) => {
       const outcome = parent?.polled.outcome ?? unchanged;
-      if (claimedUntil !== undefined) await this.#writes.write(targets, this.#claims.ending(outcome), until);
+      if (claimedUntil !== undefined) await this.#table.write(targets, this.#claims.ending(outcome), until);
     });
     await Promise.all([...writes, ...unwanted.map((batch) => this.#notice(batch, NOT_POLLED))]);
   }
@@ -187,9 +187,9 @@ export class HostResolver {
     if (isRereadDue) this.#reread = 'none';
     for (const [shard, wanted] of this.#wanted.shards) {
       if (wanted.waits && isRereadDue) {
-        looks.push(shard.look('strong', this.#tableBy(shard)));
+        looks.push(this.#table.look(shard, 'strong', this.#tableBy(shard)));
       } else if (!shard.serves(now)) {
-        looks.push(shard.look('eventual', this.#tableBy(shard)));
+        looks.push(this.#table.look(shard, 'eventual', this.#tableBy(shard)));
       }
     }
     await Promise.all(looks);
@@ -266,7 +266,7 @@ export class HostResolver {
   /** Whether none of those who wait has the time to poll. Without the table there is nowhere to hand anything over. */
   #isHandedOver(waiters: ReadonlySet<Waiter>): boolean {
     const { handOver, pollTimeoutMs } = this.#options;
-    if (handOver === undefined || !handOver.isUp() || this.#writes.isTableDown()) return false;
+    if (handOver === undefined || !handOver.isUp() || this.#table.isTableDown()) return false;
     for (const { invocation } of waiters) {
       if (invocation.refresh !== undefined || !isShort(invocation.deadline, pollTimeoutMs)) return false;
     }
@@ -378,7 +378,7 @@ export class HostResolver {
     const names = targets.map(({ host }) => host);
     const notTaken = new Set(handOver === undefined ? names : await handOver.send(names, owner));
     const back = targets.filter(({ host }) => notTaken.has(host));
-    await this.#writes.write(back, this.#claims.ending(unchanged, owner), clock.now() + GRACE_MS);
+    await this.#table.write(back, this.#claims.ending(unchanged, owner), clock.now() + GRACE_MS);
     for (const host of names) this.#polls.busy.delete(host);
     this.#wake();
   }
@@ -398,7 +398,7 @@ export class HostResolver {
     const { announcer, clock } = this.#options;
     const { targets } = batch;
     const outcome = announcer === undefined ? polled.outcome : announcing(polled.outcome);
-    await this.#writes.write(targets, this.#claims.ending(outcome), this.#writeBy(targets));
+    await this.#table.write(targets, this.#claims.ending(outcome), this.#writeBy(targets));
     // The probe's own result must be there before the end of its round is written over it.
     await this.#notice(batch, polled);
     const shards = new Set(targets.map(({ shard }) => shard));
@@ -421,7 +421,7 @@ export class HostResolver {
     if (shows === 'hangs') counts.add('ProbesFailed');
     const { targets } = round;
     const change = round.outcome(shows, clock.now(), timing);
-    await this.#writes.write(targets, change, this.#writeBy(targets));
+    await this.#table.write(targets, change, this.#writeBy(targets));
     this.#round = undefined;
     this.#wake();
   }
@@ -436,7 +436,7 @@ export class HostResolver {
   /** When to give up writing a result: not so late that the answers which wait for it would be. */
   #writeBy(targets: readonly Target[]): number {
     const now = this.#options.clock.now();
-    if (this.#writes.isTableDown()) return now + GRACE_MS;
+    if (this.#table.isTableDown()) return now + GRACE_MS;
     const deadlines = Array.from(this.#wanted.waitersOf(targets), (waiter) => waiter.invocation.deadline);
     const tableBy = Math.max(now, ...deadlines.map((deadline) => deadline.tableBy));
     return Math.min(tableBy, ...deadlines.map((deadline) => deadline.answerBy - ANSWER_MS));

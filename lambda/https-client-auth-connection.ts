@@ -82,8 +82,6 @@ export class HttpsClientAuthConnection implements Connection {
       }
       counts.add('CertificateRefusals');
       refused.versions.add(certificate.version);
-      // Of a service that is down no new certificate is to be hoped for.
-      if (fault === 'closed') refused.hasWaited = true;
       const other = await abortable(certificates.getAnother(refused, signal), signal).catch(() => undefined);
       if (other !== undefined) connection = open(other);
       else if (answer !== undefined && !signal.aborted) return answer;

@@ -93,14 +93,24 @@ export class ShardActor {
     return remembered === undefined ? stored : merge(remembered, stored, now);
   }
 
-  /** Looks at DynamoDB. Where it does not answer by `until`, memory serves on. */
-  async look(consistency: 'eventual' | 'strong', until: number): Promise<void> {
+  /**
+   * Looks at DynamoDB. Where it does not answer by `until`, memory serves on.
+   * @returns whether it answered
+   */
+  async look(consistency: 'eventual' | 'strong', until: number): Promise<boolean> {
     try {
       await this.#read(consistency, until);
+      return true;
     } catch (error) {
       if (!(error instanceof TableError)) this.#parts.counts.fault('InternalFaults', error);
-      this.#servesUntil = this.#parts.clock.now() + MEMORY_SERVES_MS;
+      this.serveOn();
+      return false;
     }
+  }
+
+  /** Has memory serve on without a look. */
+  serveOn(): void {
+    this.#servesUntil = this.#parts.clock.now() + MEMORY_SERVES_MS;
   }
 
   /**

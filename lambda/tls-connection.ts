@@ -19,10 +19,9 @@ const PROTOCOL_ALERT = /ALERT_PROTOCOL_VERSION/;
 
 /**
  * What a request that failed says of its connection: `stale` where it had carried an answer before and brought no byte of
- * this one, `refused` where the service may have refused the client certificate, `closed` where it closed the connection
- * before the handshake had ended, which a service of TLS 1.2 does then, and one that is down too, else `broken`.
+ * this one, `refused` where the service may have refused the client certificate, else `broken`.
  */
-export type Fault = 'stale' | 'refused' | 'closed' | 'broken';
+export type Fault = 'stale' | 'refused' | 'broken';
 
 export interface TlsConnectionOptions {
   readonly server: string;
@@ -42,6 +41,8 @@ export class TlsConnection {
   readonly #closing = new AbortController();
   #socket: Socket | undefined;
   #alert: Error | undefined;
+  /** Whether the service took part in the handshake, or has done so. */
+  #isInHandshake = false;
   #hasCarriedAnswer = false;
   #bytesBefore = 0;
 
@@ -69,10 +70,15 @@ export class TlsConnection {
       bodyTimeout: 0,
       keepAliveTimeout: keepAliveMs,
       connect: (options, callback) => {
-        connect(options, (...[error, socket]) => {
+        const connecting = connect(options, (...[error, socket]) => {
           if (error !== null) return callback(error, null);
           this.#connected(socket);
           callback(null, socket);
+        }) as unknown as Socket;
+        this.#isInHandshake = false;
+        // Keys are agreed on once the service has answered; what they are is of no interest.
+        connecting.once('keylog', () => {
+          this.#isInHandshake = true;
         });
       },
     });
@@ -141,8 +147,8 @@ export class TlsConnection {
     const code = Error.isError(error) && 'code' in error ? String(error.code) : '';
     if (PROTOCOL_ALERT.test(code)) return 'broken';
     if (this.#alert !== undefined || ALERT.test(code)) return 'refused';
-    if (!CLOSED.has(code)) return 'broken';
-    return this.#socket === undefined ? 'closed' : 'refused';
+    // A service that is down closes connections too, but it takes no part in a handshake.
+    return CLOSED.has(code) && this.#isInHandshake ? 'refused' : 'broken';
   }
 
   /** The error, or the alert that came before it: of TLS 1.3's alerts, undici says only that the connection was closed. */

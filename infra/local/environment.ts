@@ -112,7 +112,8 @@ class Starting implements LocalEnvironment {
     this.env[SECRETS_MANAGER] = endpoint ?? NOWHERE;
     if (!given || !isLoopback(given)) return;
     const client = new SecretsManagerClient({ endpoint: given, ...this.#credentials() });
-    if (!(await createSecret(client, name, secret))) {
+    const wasCreated = await createSecret(client, name, secret);
+    if (!wasCreated && !this.#given['ATTESTATION_SERVER']) {
       this.parts.push(
         `                 The secret ${name} is there already and is used as it is: the local attestation`,
         '                 server takes it only if its authority made it just now. Name another with ATTESTATION_SECRET_ID.',

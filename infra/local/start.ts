@@ -9,8 +9,8 @@ import { Schedule } from './schedule.ts';
 import { readEntries } from './table-view.ts';
 
 const HELP = `Runs the service on this machine: the bundled function behind an HTTP front on 127.0.0.1, with DynamoDB, Secrets
-Manager, an attestation server (OAT), an event bus and the function refresh beside it. Sends the fixtures of test/events/ through once, prints what
-was answered, and serves until Ctrl-C.
+Manager, an attestation server (OAT), an event bus and the function refresh beside it. Sends the fixtures of
+test/events/ through once, prints what was answered, and serves until Ctrl-C.
 
   npm start -- [options]
 

@@ -393,6 +393,16 @@ describe('DynamoDB', () => {
     expect(attester.polls).toHaveLength(1);
   });
 
+  test('that does not answer: the next request, for hosts of other shards, does not wait for it', async () => {
+    dynamodb.weather = () => ({ fault: throttled });
+    const lonely = environment();
+    const [first, ...others] = [0, 1, 2, 3].map((index) => HOSTS.find((host) => shardOf(host, 4) === index)!);
+    expect((await clock.run(lonely.ask([first!]))).passed).toEqual([first]);
+    const before = clock.now();
+    expect((await clock.run(lonely.ask(others))).passed).toEqual(others);
+    expect(clock.now() - before).toBeLessThan(2_000);
+  });
+
   test('that leaves keys unprocessed is asked for them again', async () => {
     weatherOf('BatchGetItem', { unprocessed: 3 }, { unprocessed: 1 });
     const { passed } = await clock.run(environment().ask(HOSTS));

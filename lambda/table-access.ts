@@ -6,8 +6,8 @@ import type { Change, ShardActor } from './shard-actor.ts';
 /** How long after a table that did not answer polls go out without asking it first. */
 const TABLE_PAUSE_MS = 5_000;
 
-/** Writes to the shards of many hosts, and remembers whether the table took the last one. */
-export class ShardWrites {
+/** Reads and writes the shards of many hosts, and remembers whether the table answered the last time. */
+export class TableAccess {
   readonly #clock: Clock;
   #failedAt = -Infinity;
 
@@ -18,6 +18,12 @@ export class ShardWrites {
   /** Whether the table did not answer just now, so that it is not worth waiting for. */
   isTableDown(): boolean {
     return this.#clock.now() < this.#failedAt + TABLE_PAUSE_MS;
+  }
+
+  /** Looks at a shard; while the table is down, memory serves without that. */
+  async look(shard: ShardActor, consistency: 'eventual' | 'strong', until: number): Promise<void> {
+    if (this.isTableDown()) return shard.serveOn();
+    if (!(await shard.look(consistency, until))) this.#failedAt = this.#clock.now();
   }
 
   /** @returns whether the table has it */
