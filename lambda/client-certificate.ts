@@ -59,9 +59,9 @@ export class SecretsManagerSecret implements Secret {
       // What the endpoint says in full may quote the secret; what kind of fault it is says enough.
       const kind = Error.isError(error) ? error.name : typeof error;
       if (stage === 'AWSPREVIOUS' && kind === 'ResourceNotFoundException') return undefined;
-      const code =
-        Error.isError(error) && 'code' in error && /^E[A-Z_]+$/.test(String(error.code)) ? ` ${error.code}` : '';
-      throw new ClientCertificateError(`the secret could not be read from Secrets Manager: ${kind}${code}`);
+      const code = Error.isError(error) && 'code' in error ? String(error.code) : '';
+      const detail = /^E[A-Z_]+$/.test(code) ? `${kind} ${code}` : kind;
+      throw new ClientCertificateError(`the secret could not be read from Secrets Manager: ${detail}`);
     }
     const { VersionId: version = '', SecretString: text } = value;
     if (text === undefined) throw new ClientCertificateError('the secret has no text (SecretString)');

@@ -288,7 +288,8 @@ export function withChange(before: Entry, after: Entry): Entry {
 /** The entry, and that its host is unknown for so long that it is to be told, once. */
 export function withAlarm(entry: Entry, afterMs: number, now: number): Entry {
   const { attestation, lastTry, unknownSince } = entry;
-  if (attestation === undefined) return entry;
+  // A name that was never more than unknown may be no host at all.
+  if (attestation === undefined || !entry.definite) return entry;
   const hasFailed = lastTry !== undefined && lastTry.sentAt > attestation.sentAt;
   const ended = hasFailed && attestation.validUntil <= now ? attestation.validUntil : undefined;
   const since = attestation.level === 'unknown' ? (unknownSince ?? attestation.receivedAt) : ended;
@@ -328,7 +329,8 @@ export function isLeftPending({ lastTry }: Entry, arrivedAt: number): boolean {
 
 /** When the pause ends that kept a host from being polled for an invocation which began at `arrivedAt`. */
 export function pauseEnd({ lastTry }: Entry, arrivedAt: number): number | undefined {
-  return lastTry === undefined || lastTry.endedAt >= arrivedAt ? undefined : lastTry.endedAt + lastTry.pauseMs;
+  if (lastTry === undefined || lastTry.endedAt >= arrivedAt) return undefined;
+  return Math.max(lastTry.endedAt + lastTry.pauseMs, lastTry.heldUntil ?? 0);
 }
 
 /** Whether somebody asked about the host within the last day. */

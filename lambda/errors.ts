@@ -93,3 +93,6 @@ export class TableError extends Error {
     this.name = 'TableError';
   }
 }
+
+/** A shard has more to say than one item of DynamoDB holds; the table is well. */
+export class ShardTooLargeError extends TableError {}

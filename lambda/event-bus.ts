@@ -10,6 +10,7 @@ export interface HostAnnouncement {
 
 /** EventBridge's limit on the events of one PutEvents. */
 const EVENTS_PER_CALL = 10;
+const CALLS_AT_ONCE = 5;
 /** How long one call may take, an answer that stalls included. */
 const CALL_MS = 1_500;
 
@@ -29,11 +30,15 @@ export class EventBus {
    * @returns those that the bus took
    */
   async send<T extends HostAnnouncement>(announcements: readonly T[]): Promise<T[]> {
-    const calls: Promise<T[]>[] = [];
-    for (let i = 0; i < announcements.length; i += EVENTS_PER_CALL) {
-      calls.push(this.#put(announcements.slice(i, i + EVENTS_PER_CALL)));
+    const taken: T[] = [];
+    for (let i = 0; i < announcements.length; i += EVENTS_PER_CALL * CALLS_AT_ONCE) {
+      const calls: Promise<T[]>[] = [];
+      for (let j = i; j < Math.min(i + EVENTS_PER_CALL * CALLS_AT_ONCE, announcements.length); j += EVENTS_PER_CALL) {
+        calls.push(this.#put(announcements.slice(j, j + EVENTS_PER_CALL)));
+      }
+      taken.push(...(await Promise.all(calls)).flat());
     }
-    return (await Promise.all(calls)).flat();
+    return taken;
   }
 
   async #put<T extends HostAnnouncement>(batch: readonly T[]): Promise<T[]> {

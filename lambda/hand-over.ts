@@ -8,7 +8,8 @@ export interface HandedOver {
   readonly owner: string;
 }
 
-const MOST_HOSTS = 1_000;
+/** Most hosts in one invocation. */
+export const MOST_HOSTS = 1_000;
 const MOST_BYTES = 200 * 1024;
 /** How long one call may take, an answer that stalls included. */
 const CALL_MS = 2_000;

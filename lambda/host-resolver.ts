@@ -31,6 +31,12 @@ const ANSWER_MS = 50;
 /** How long a write may take that no half of a deadline is left for. */
 const GRACE_MS = 300;
 
+/** Most hosts that a request hands over at its end, and how much of its time must be left for that. */
+const MOST_LEFT = 1_000;
+const LEAVE_MS = 200;
+/** How long an answer waits for what goes on beside it. */
+const BESIDE_MS = 1_000;
+
 /** The hosts of shards that nobody has claimed, by what is to be done about them. */
 interface Unclaimed {
   /** To poll. */
@@ -73,6 +79,7 @@ export class HostResolver {
       sending: (batch) => this.#sending(batch),
       claimAgain: (targets) => this.#claimAgain(targets),
       finish: (batch, polled) => this.#finish(batch, polled),
+      dropped: (batch) => this.#goOnBeside(this.#notice(batch, NOT_POLLED)),
       freed: () => this.#wake(),
     });
   }
@@ -86,7 +93,7 @@ export class HostResolver {
 
   /** Waits until every host is decided for the waiter, or its time to wait is over. */
   async resolve(hostsByShard: ReadonlyMap<ShardActor, readonly string[]>, waiter: Waiter): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, handOver } = this.#options;
     const { deadline, refresh } = waiter.invocation;
     const by = deadline.answerBy - ANSWER_MS;
     const done = waiter.waitFor(new Set([...hostsByShard.values()].flat()));
@@ -97,7 +104,7 @@ export class HostResolver {
     this.#wanted.remove(hostsByShard, waiter);
     if (refresh?.claimedBy !== undefined) this.#claims.abandon(refresh.claimedBy);
     await waitUntil(by, this.#endUnwanted(by), clock);
-    if (refresh !== undefined || this.#options.handOver === undefined) return;
+    if (refresh !== undefined || handOver === undefined) return;
     const left = new Set(waiter.undecided);
     for (const [host, entry] of waiter.decided) if (isLeftPending(entry, deadline.arrivedAt)) left.add(host);
     if (left.size > 0) await waitUntil(by, this.#leave(hostsByShard, left, by), clock);
@@ -107,41 +114,38 @@ export class HostResolver {
   async #endUnwanted(until: number): Promise<void> {
     // A claim that is being written is ended by the loop that writes it.
     const loop = this.#wanted.isEmpty ? this.#loop : undefined;
-    await Promise.all([this.#dropUnwanted(until), this.#polls.abortUnwanted(), loop, ...this.#beside]);
+    const { clock } = this.#options;
+    const beside = waitUntil(Math.min(until, clock.now() + BESIDE_MS), Promise.all(this.#beside), clock);
+    await Promise.all([this.#dropUnwanted(until), this.#polls.abortUnwanted(), loop, beside]);
     // A batch that was refused just now has left its parts in the queue.
     await this.#dropUnwanted(until);
   }
 
-  /** Hands over what a request has to leave pending, so that a later one finds it decided. */
+  /**
+   * Hands over what a request has to leave pending, so that a later one finds it decided. Nothing is claimed for it: an
+   * environment that is frozen at its answer could leave claims behind that nobody polls on.
+   */
   async #leave(
     hostsByShard: ReadonlyMap<ShardActor, readonly string[]>,
     left: ReadonlySet<string>,
     by: number,
   ): Promise<void> {
-    const { handOver, timing } = this.#options;
-    if (handOver?.isUp() !== true) return;
-    const owner = randomUUID();
-    const claimed = await Promise.all(
-      Array.from(hostsByShard, ([shard, names]) => {
-        const hosts = names.filter((host) => left.has(host) && !this.#polls.busy.has(host));
-        return this.#claims.take(shard, hosts.map(single), {
-          isNeeded: (host, stored, now) =>
-            !isAttested(shard.known(host, now), now, timing) && !isAttested(stored, now, timing),
-          isAsked: () => true,
-          by,
-          owner,
-        });
-      }),
-    );
-    const targets = claimed.filter(({ until }) => until !== undefined).flatMap((each) => each.targets);
-    const names = targets.map(({ host }) => host);
-    const notTaken = new Set(names.length === 0 ? names : await handOver.send(names, owner));
-    const back = targets.filter(({ host }) => notTaken.has(host));
-    await this.#table.write(back, this.#claims.ending(unchanged, owner), by);
+    const { clock, handOver } = this.#options;
+    const now = clock.now();
+    if (handOver?.isUp() !== true || by - now < LEAVE_MS) return;
+    const hosts: string[] = [];
+    for (const [shard, names] of hostsByShard) {
+      for (const host of names) {
+        if (hosts.length >= MOST_LEFT) break;
+        const isOurs = !this.#polls.busy.has(host) && !this.#claims.isOthers(shard.claim(host), now);
+        if (isOurs && left.has(host)) hosts.push(host);
+      }
+    }
+    if (hosts.length > 0) await handOver.send(hosts, randomUUID());
   }
 
-  #isWanted({ targets, isProbe }: Batch): boolean {
-    const hosts = isProbe && this.#round !== undefined ? this.#round.targets : targets;
+  #isWanted({ targets, round }: Batch): boolean {
+    const hosts = round !== undefined && round === this.#round ? round.targets : targets;
     return hosts.some((target) => this.#wanted.has(target));
   }
 
@@ -358,9 +362,9 @@ export class HostResolver {
     const polls = claimed.flatMap(({ targets: own, until }) => own.map((target) => ({ target, until })));
     counts.add('Probes', polls.length);
     round.begin(polls.length);
-    for (const { target, until } of polls) this.#polls.addProbe(target, until);
+    for (const { target, until } of polls) this.#polls.addProbe(target, until, round);
     // Others have claimed or decided the hosts meanwhile.
-    if (polls.length === 0) await this.#notice({ isProbe: false }, NOT_POLLED);
+    if (polls.length === 0) await this.#notice({ round: undefined }, NOT_POLLED);
   }
 
   /** Claims hosts in a name of their own and hands them over in it; from then on they are claimed by somebody else. */
@@ -411,11 +415,12 @@ export class HostResolver {
 
   /** Ends the round of probes, where a poll shows how it ends. */
   async #notice(
-    { isProbe }: Pick<Batch, 'isProbe'>,
+    batch: Pick<Batch, 'round'>,
     { isAnswered, isConclusive }: Pick<Polled, 'isAnswered' | 'isConclusive'>,
   ): Promise<void> {
     const { clock, counts, timing } = this.#options;
     const round = this.#round;
+    const isProbe = batch.round !== undefined && batch.round === round;
     const shows = round?.notice({ isProbe, isAnswered, isConclusive });
     if (round === undefined || shows === undefined) return;
     if (shows === 'hangs') counts.add('ProbesFailed');
@@ -468,8 +473,4 @@ const unchanged: Outcome = (_host, entry) => entry;
 /** The same outcome, and that it is to be announced, where the level of a host changed. */
 function announcing(outcome: Outcome): Outcome {
   return (host, entry, now) => withChange(entry, outcome(host, entry, now));
-}
-
-function single(host: string): { host: string; most: number } {
-  return { host, most: 1 };
 }

@@ -112,13 +112,15 @@ export class HttpsClientAuthConnection implements Connection {
   }
 
   /** A connection that may be used again, if there is one; those that may not are closed. */
-  #take({ version }: CertificateVersion): TlsConnection | undefined {
+  #take({ version, certificate }: CertificateVersion): TlsConnection | undefined {
     const now = this.#options.clock.now();
     const usable: TlsConnection[] = [];
     for (const connection of this.#idle) {
       // Its own timer does not run while the environment is frozen.
       const isFresh = Math.abs(now - connection.idleSince) < KEEP_ALIVE_MS;
-      if (connection.isOpen && isFresh && connection.certificate.version === version) usable.push(connection);
+      const made = connection.certificate;
+      const isSame = made.version === version && made.certificate.ca === certificate.ca;
+      if (connection.isOpen && isFresh && isSame) usable.push(connection);
       else connection.close();
     }
     const taken = usable.pop();

@@ -4,6 +4,7 @@ import type { Counts } from './counts.ts';
 import { pollLimit } from './entry.ts';
 import type { Poller, Polled } from './poller.ts';
 import { cutIntoPolls, halves, isApart, type Load, mostApart, type PollPlan, type StaleHost } from './polls.ts';
+import type { ProbeRound } from './probe-round.ts';
 import type { ShardActor } from './shard-actor.ts';
 
 /** A host to poll, and the shard that its result goes to. */
@@ -16,7 +17,8 @@ export interface Batch {
   readonly targets: readonly Target[];
   /** Until when the hosts are claimed; undefined where the table could not take a claim. */
   readonly claimedUntil: number | undefined;
-  readonly isProbe: boolean;
+  /** The round that it is a probe of. */
+  readonly round: ProbeRound | undefined;
   readonly abort: AbortController;
   /** Of a part of a batch that was refused: the batch that it came of. */
   readonly parent: Parent | undefined;
@@ -56,6 +58,8 @@ export interface PollQueueParts {
   readonly claimAgain: (targets: readonly Target[]) => Promise<Claimed>;
   /** Takes what came of a batch; its hosts are busy until that is done. */
   readonly finish: (batch: Batch, polled: Polled) => Promise<void>;
+  /** Told of a batch that was not polled to its end, and will not be. */
+  readonly dropped: (batch: Batch) => void;
   /** Told whenever there may be room for more, or a host is no longer busy. */
   readonly freed: () => void;
 }
@@ -91,8 +95,8 @@ export class PollQueue {
   }
 
   /** Queues a poll of one host, before all others. */
-  addProbe(target: Target, claimedUntil: number | undefined): void {
-    this.#enqueue(newBatch([target], { claimedUntil, isProbe: true }));
+  addProbe(target: Target, claimedUntil: number | undefined, round: ProbeRound): void {
+    this.#enqueue(newBatch([target], { claimedUntil, round }));
   }
 
   /** Sends what may be sent now. */
@@ -109,7 +113,7 @@ export class PollQueue {
         this.#start(batch, limitMs);
       } else if (batch.parent === undefined) {
         // The claim waited so long that it would end before a poll could: claim again.
-        this.#free(batch);
+        this.#drop(batch);
       } else {
         void this.#guard(batch, this.#renew(batch, batch.parent));
       }
@@ -132,7 +136,7 @@ export class PollQueue {
       for (const { host } of targets) this.busy.delete(host);
       if (parent === undefined) continue;
       parent.openParts--;
-      void this.#goOn(parent);
+      this.#goOn(parent).catch((error: unknown) => this.#parts.counts.fault('InternalFaults', error));
     }
     return unwanted;
   }
@@ -145,7 +149,7 @@ export class PollQueue {
   }
 
   #rank(batch: Batch): number {
-    if (batch.isProbe) return 0;
+    if (batch.round !== undefined) return 0;
     if (batch.parent !== undefined) return 1;
     return this.#isApart(batch) ? 3 : 2;
   }
@@ -156,7 +160,7 @@ export class PollQueue {
     // Without a claim, others may be polling the same hosts: one such poll at a time.
     const isAlone = batch.claimedUntil === undefined;
     if (isAlone && underWay.some((other) => other.claimedUntil === undefined)) return false;
-    const isFree = batch.isProbe || batch.parent !== undefined || !this.#isApart(batch);
+    const isFree = batch.round !== undefined || batch.parent !== undefined || !this.#isApart(batch);
     return isFree || underWay.filter((other) => this.#isApart(other)).length < mostApart(plan);
   }
 
@@ -175,7 +179,7 @@ export class PollQueue {
       await work;
     } catch (error) {
       this.#parts.counts.fault('InternalFaults', error);
-      this.#free(batch);
+      this.#drop(batch);
     } finally {
       this.#underWay.delete(batch);
       this.#parts.freed();
@@ -239,6 +243,11 @@ export class PollQueue {
     this.#free(batch);
   }
 
+  #drop(batch: Batch): void {
+    this.#free(batch);
+    this.#parts.dropped(batch);
+  }
+
   #free({ targets }: Pick<Batch, 'targets'>): void {
     for (const { host } of targets) this.busy.delete(host);
     this.#parts.freed();
@@ -246,5 +255,12 @@ export class PollQueue {
 }
 
 function newBatch(targets: readonly Target[], more: Pick<Batch, 'claimedUntil'> & Partial<Batch>): Batch {
-  return { isProbe: false, parent: undefined, abort: new AbortController(), done: Promise.resolve(), ...more, targets };
+  return {
+    round: undefined,
+    parent: undefined,
+    abort: new AbortController(),
+    done: Promise.resolve(),
+    ...more,
+    targets,
+  };
 }

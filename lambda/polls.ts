@@ -62,10 +62,13 @@ export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: Poll
     take(shard, taken);
     room -= taken.length;
   }
-  const apart = stale.flatMap(({ shard, hosts }) =>
-    hosts.filter((each) => isApart(each, plan)).map((each) => ({ ...each, shard })),
-  );
-  const free = Math.max(0, mostApart(plan) - load.apart);
+  const free = mostApart(plan) - load.apart;
+  const apart =
+    free <= 0
+      ? []
+      : stale.flatMap(({ shard, hosts }) =>
+          hosts.filter((each) => isApart(each, plan)).map((each) => ({ ...each, shard })),
+        );
   for (const { shard, host, most } of cutIntoPolls(apart, plan).slice(0, free).flat()) take(shard, [{ host, most }]);
   return Array.from(claims, ([shard, hosts]) => ({ shard, hosts }));
 }

@@ -37,8 +37,10 @@ export class ProbeRound {
 
   /** Adds hosts that wait for the round's end too. */
   join(targets: readonly Target[]): void {
-    this.targets.push(...targets);
-    for (const { host } of targets) this.#hosts.add(host);
+    for (const target of targets) {
+      this.targets.push(target);
+      this.#hosts.add(target.host);
+    }
   }
 
   holds(host: string): boolean {

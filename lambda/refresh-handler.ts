@@ -3,7 +3,7 @@ import { newDeadline } from './deadline.ts';
 import { InvalidRequestError } from './errors.ts';
 import { type FunctionLog, sinceMs } from './function-log.ts';
 import { describe } from './request-log.ts';
-import type { HandedOver } from './hand-over.ts';
+import { type HandedOver, MOST_HOSTS } from './hand-over.ts';
 import { Refresher, type RefresherParts, type RefreshResult } from './refresher.ts';
 
 /** The function's own time-out, which the context says too. */
@@ -54,8 +54,9 @@ function parse(event: unknown): HandedOver | undefined {
   if (members?.['source'] === 'aws.events') return undefined;
   const hosts = members?.['hosts'];
   const owner = members?.['owner'];
-  if (!Array.isArray(hosts) || !hosts.every(isHost)) {
-    throw new InvalidRequestError('"hosts" must be an array of host names, or the event a scheduled one.');
+  if (!Array.isArray(hosts) || hosts.length > MOST_HOSTS || !hosts.every(isHost)) {
+    const rule = `"hosts" must be an array of at most ${MOST_HOSTS} host names, or the event a scheduled one.`;
+    throw new InvalidRequestError(rule);
   }
   if (typeof owner !== 'string' || owner === '') throw new InvalidRequestError('"owner" must be a string.');
   return { hosts, owner };

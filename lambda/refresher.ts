@@ -26,6 +26,8 @@ export interface RefreshResult {
 const LONGEST_JITTER_MS = 2_000;
 /** The longest pause of a host that is waited for: an invocation that waits takes the place of another. */
 const LONGEST_PAUSE_MS = 15_000;
+/** How long what was handed over is worked on: by then its claims have ended, and whoever still wants it asks again. */
+const TAKE_OVER_MS = 60_000;
 
 /** One invocation of the function that attests hosts for later requests. */
 export class Refresher {
@@ -40,15 +42,17 @@ export class Refresher {
 
   /** Attests the hosts that a request handed over; one that is in the pause after a failed try, when that is over. */
   async takeOver({ hosts, owner }: HandedOver): Promise<RefreshResult> {
-    const { cache, clock } = this.#parts;
+    const { cache, clock, config } = this.#parts;
+    const { recheckSeconds } = config;
+    const endsAt = Math.min(this.#endsAt, clock.now() + TAKE_OVER_MS);
     let attested = 0;
     for (let left: readonly string[] = [...new Set(hosts)]; left.length > 0;) {
-      const refreshed = await cache.refresh(left, newInvocation(this.#deadline(), { claimedBy: owner }));
+      const refreshed = await cache.refresh(left, newInvocation(this.#deadline(endsAt), { claimedBy: owner }));
       attested += refreshed.attested;
       left = refreshed.paused;
       const pauseMs = refreshed.pausedUntil - clock.now();
-      if (left.length === 0 || pauseMs > LONGEST_PAUSE_MS || refreshed.pausedUntil >= this.#endsAt) break;
-      await clock.wait(pauseMs);
+      if (left.length === 0 || pauseMs > LONGEST_PAUSE_MS || refreshed.pausedUntil >= endsAt) break;
+      await clock.wait(Math.max(pauseMs, recheckSeconds * 1000, 100));
     }
     await this.#announce(hosts);
     return { kind: 'handed over', hosts: new Set(hosts).size, attested };
@@ -78,8 +82,8 @@ export class Refresher {
     await cache.announce(announcer, { unknownAlarmMs: config.unknownAlarmSeconds * 1000, hosts, until });
   }
 
-  #deadline(): Deadline {
+  #deadline(endsAt = this.#endsAt): Deadline {
     const now = this.#parts.clock.now();
-    return newDeadline({ now, limitMs: this.#endsAt - now });
+    return newDeadline({ now, limitMs: endsAt - now });
   }
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import type { Counts } from './counts.ts';
 import { type Attestation, type Entry, type Finding, isKept, merge, NO_ENTRY, type Timing } from './entry.ts';
-import { TableError } from './errors.ts';
+import { ShardTooLargeError, TableError } from './errors.ts';
 import { nextVersion } from './shard.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
 
@@ -60,6 +60,8 @@ export class ShardActor {
   #servesUntil = -Infinity;
   readonly #changes: { change: Change; resolve: (written: boolean) => void }[] = [];
   #writing = false;
+  /** Whether the last write failed since the shard has more to say than an item holds: no fault of the table. */
+  isTooLarge = false;
 
   constructor(index: number, parts: ShardActorParts) {
     this.index = index;
@@ -143,8 +145,10 @@ export class ShardActor {
       const batch = this.#changes.splice(0);
       const written = await this.#writeBatch(batch.map(({ change }) => change)).catch((error: unknown) => {
         if (!(error instanceof TableError)) this.#parts.counts.fault('InternalFaults', error);
+        this.isTooLarge = error instanceof ShardTooLargeError;
         return false;
       });
+      if (written) this.isTooLarge = false;
       for (const { resolve } of batch) resolve(written);
     }
     this.#writing = false;

@@ -8,7 +8,7 @@ import {
 import type { Clock } from './clock.ts';
 import type { Counts } from './counts.ts';
 import { expiresAt, type Timing } from './entry.ts';
-import { TableError } from './errors.ts';
+import { ShardTooLargeError, TableError } from './errors.ts';
 import { type Entries, packShard, shardKey, unpackShard } from './shard.ts';
 
 /** A shard as it stands in the table; without a version it does not exist yet. */
@@ -19,6 +19,8 @@ export interface StoredShard {
 
 /** DynamoDB's limit on the keys of one BatchGetItem. */
 const KEYS_PER_BATCH = 100;
+/** DynamoDB's limit on an item, less its other attributes. */
+const LARGEST_ITEM_BYTES = 399_000;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 1_000;
 /** However late it is, a single fault is no reason yet to go without the table; this is how long a late call may take. */
@@ -88,6 +90,7 @@ export class ShardTable {
    * Writes a shard, if its version still is the one given.
    * @param next the version to give it, never used before
    * @returns whether it was written; if not, somebody else has written it, or an earlier try of this call
+   * @throws {ShardTooLargeError} where the entries do not fit one item
    * @throws {TableError} where DynamoDB did not answer by `until`
    */
   async put(
@@ -97,13 +100,19 @@ export class ShardTable {
     until: number,
   ): Promise<boolean> {
     const { known, next } = versions;
+    const packed = packShard(entries);
+    if (packed.length > LARGEST_ITEM_BYTES) {
+      const error = new ShardTooLargeError(`a shard of ${packed.length} bytes does not fit one item`);
+      this.#counts.fault('TableFaults', error);
+      throw error;
+    }
     const command = new PutItemCommand({
       TableName: this.#name,
       Item: {
         shard: { S: shardKey(index, this.#count) },
         version: { S: next },
         expires_at: { N: String(expiresAt(this.#clock.now(), this.#timing)) },
-        entries: { B: packShard(entries) },
+        entries: { B: packed },
       },
       ExpressionAttributeNames: { '#version': 'version' },
       ...(known === undefined

@@ -22,14 +22,14 @@ export class TableAccess {
 
   /** Looks at a shard; while the table is down, memory serves without that. */
   async look(shard: ShardActor, consistency: 'eventual' | 'strong', until: number): Promise<void> {
-    if (this.isTableDown()) return shard.serveOn();
-    if (!(await shard.look(consistency, until))) this.#failedAt = this.#clock.now();
+    if (this.isTableDown()) shard.serveOn();
+    else if (!(await shard.look(consistency, until))) this.#failedAt = this.#clock.now();
   }
 
   /** @returns whether the table has it */
   async try(shard: ShardActor, change: Change): Promise<boolean> {
     if (await shard.write(change)) return true;
-    this.#failedAt = this.#clock.now();
+    if (!shard.isTooLarge) this.#failedAt = this.#clock.now();
     return false;
   }
 

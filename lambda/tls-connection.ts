@@ -70,12 +70,14 @@ export class TlsConnection {
       bodyTimeout: 0,
       keepAliveTimeout: keepAliveMs,
       connect: (options, callback) => {
-        const connecting = connect(options, (...[error, socket]) => {
+        this.#isInHandshake = false;
+        // It returns the socket that is being connected, which its type does not say.
+        const open = connect as unknown as (...those: Parameters<typeof connect>) => Socket;
+        const connecting = open(options, (...[error, socket]) => {
           if (error !== null) return callback(error, null);
           this.#connected(socket);
           callback(null, socket);
-        }) as unknown as Socket;
-        this.#isInHandshake = false;
+        });
         // Keys are agreed on once the service has answered; what they are is of no interest.
         connecting.once('keylog', () => {
           this.#isInHandshake = true;

@@ -150,7 +150,10 @@ class Starting implements LocalEnvironment {
   async refresh(): Promise<void> {
     const given = this.#given[LAMBDA];
     const { [REFRESH_FUNCTION]: functionName = '', ...variables } = this.env;
-    const env = { ...this.#given, ...variables, [REFRESH_FUNCTION]: undefined };
+    // No more than what Lambda would give it: the functions' own variables, and the SDK's.
+    const own = Object.entries(this.#given).filter(([name]) => /^(AWS|ATTESTATION)_/.test(name));
+    const token = variables['AWS_ACCESS_KEY_ID'] === undefined ? {} : { AWS_SESSION_TOKEN: undefined };
+    const env = { ...Object.fromEntries(own), ...token, ...variables, [REFRESH_FUNCTION]: undefined };
     if (!given) this.lambda = await this.#start('refresh', () => LambdaService.start({ functionName, env }));
     const endpoint = given || this.lambda?.endpoint;
     this.#say('Refresh', given, endpoint, 'Lambda, in processes of its own once there is something to refresh');

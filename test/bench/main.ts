@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME`: measures, prints, and exits non-zero where a bound is missed. */
 import { coldStart } from './cold-start.ts';
+import { deadline } from './deadline.ts';
 import { polls } from './polls.ts';
 import { isMet, print, type Report } from './report.ts';
 import { table } from './table.ts';
@@ -7,6 +8,7 @@ import { warm } from './warm.ts';
 
 const BENCHES: Readonly<Record<string, { readonly what: string; readonly run: () => Promise<Report> }>> = {
   'cold-start': { what: 'module initialisation, beside the least that a function with a table needs', run: coldStart },
+  deadline: { what: 'how long a request with 4 s takes where refresh polls, and what it resolves', run: deadline },
   polls: { what: 'how often hosts are polled when many environments ask for them at once', run: polls },
   warm: { what: 'a request with every host in memory, beside the least that it must do', run: warm },
   table: { what: 'a fleet read from the table, beside one item a host; and the writes of a refresh', run: table },

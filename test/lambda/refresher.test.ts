@@ -5,7 +5,7 @@ import { shardKey, shardOf, unpackShard } from '../../lambda/shard.ts';
 import { Attester } from '../fakes/attester.ts';
 import { FilterEnvironment, type FilterEnvironmentOptions } from '../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../fakes/memory-dynamodb.ts';
-import { VirtualClock } from '../fakes/virtual-clock.ts';
+import { lehmer, VirtualClock } from '../fakes/virtual-clock.ts';
 import { HOUR, SECOND } from './builders.ts';
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `compute-${i}.example.com`);
@@ -190,6 +190,49 @@ describe('a host that was handed over in the pause after a failed try', () => {
     const result = clock.run(environment().refresher().takeOver({ hosts: sick, owner: 'somebody' }));
     expect(await result).toEqual({ kind: 'handed over', hosts: 1, attested: 1 });
     expect(attester.polls[1]!.sentAt - attester.polls[0]!.endedAt!).toBeGreaterThanOrEqual(5_000);
+  });
+});
+
+describe('hosts that are handed over', () => {
+  test('and wait for the probe of another environment are looked at again when that is over, and no sooner', async () => {
+    const asking = environment();
+    attester.latencyMs = 10_000_000;
+    for (let i = 0; i < 2; i++) {
+      await clock.run(asking.ask(HOSTS));
+      await clock.advance(61_000);
+    }
+    const probing = asking.ask(HOSTS);
+    await clock.advance(SECOND);
+    const calls = dynamodb.calls.length;
+    await clock.run(environment().refresher().takeOver({ hosts: HOSTS, owner: 'somebody' }));
+    await clock.run(probing);
+    expect(dynamodb.calls.length - calls).toBeLessThan(200);
+  });
+
+  test('take no more than a minute, however many must be polled alone', async () => {
+    const from = clock.now();
+    const hosts = Array.from({ length: 1_000 }, (_, i) => `a:${i}`);
+    await clock.run(environment().refresher().takeOver({ hosts, owner: 'somebody' }));
+    expect(clock.now() - from).toBeLessThanOrEqual(60_000);
+  });
+
+  test('in numbers that no shard holds do not make the table seem down to others', async () => {
+    const random = lehmer(5);
+    const evil: string[] = [];
+    for (let i = 0; evil.length < 6_000; i++) {
+      const letters = Array.from({ length: 42 }, () => 0x4e00 + Math.floor(random() * 0x5000));
+      const name = `h${i}${String.fromCodePoint(...letters)}`;
+      if (shardOf(name, 10) === 0) evil.push(name);
+    }
+    attester.latencyMs = 4 * SECOND;
+    refreshing.queuedMs = 60 * SECOND;
+    const [a, b] = [short(), short()];
+    await clock.run(a.ask(evil, 'trusted', 2_000));
+    const before = attester.polls.length;
+    await clock.run(Promise.all([a.ask(HOSTS), b.ask(HOSTS)]));
+    const ofHosts = attester.polls.slice(before).filter(({ hosts }) => hosts.some((host) => HOSTS.includes(host)));
+    for (const host of HOSTS) expect(ofHosts.filter(({ hosts }) => hosts.includes(host)).length).toBeLessThanOrEqual(1);
+    expect(attester.mostAtOnce).toBe(1);
   });
 });
 

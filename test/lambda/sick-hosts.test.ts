@@ -180,6 +180,32 @@ describe('a service that hangs as a whole', () => {
     expect(asking.counted()).toMatchObject({ ProbesFailed: expect.any(Number) });
   });
 
+  test.each([1, 2, 3])('with %d polls at once is asked again when it is back', async (parallelPolls) => {
+    const some = names(100);
+    const asking = environment({ parallelPolls });
+    await clock.run(asking.ask(some));
+    await clock.advance(61_000);
+    attester.latencyOf = () => NEVER_MS;
+    await askAgainAndAgain(asking, some, 3, 70_000);
+    attester.latencyOf = () => attester.latencyMs;
+    const answers = await askAgainAndAgain(asking, some, 4, 120_000);
+    expect(answers.at(-1)?.passed).toEqual(some);
+  });
+
+  test('is asked again when it is back, also where probes waited for the polls of another request', async () => {
+    const some = names(100);
+    const asking = environment();
+    attester.latencyOf = () => NEVER_MS;
+    await clock.run(asking.ask(some));
+    await clock.advance(6_000);
+    const first = asking.ask(Array.from({ length: 1_000 }, (_, i) => `other-${i}`));
+    await clock.advance(1_000);
+    await clock.run(Promise.all([first, asking.ask(some)]));
+    attester.latencyOf = () => attester.latencyMs;
+    const answers = await askAgainAndAgain(asking, some, 4, 120_000);
+    expect(answers.at(-1)?.passed).toEqual(some);
+  });
+
   test('does not keep a host waiting that was never polled', async () => {
     const asking = environment();
     attester.latencyOf = (polled) => (polled.includes('new') ? attester.latencyMs : NEVER_MS);
