@@ -24,7 +24,7 @@ const MESSAGES: Readonly<Record<Reason, string>> = {
 type Members = Readonly<Record<string, unknown>>;
 
 /** `POST /filter`: Nova's own terms, `filter_properties` and `host_states`, as JSON. */
-export const native: Protocol = { limitMs: 25_000, parse, render };
+export const native = { limitMs: 25_000, parse, render } satisfies Protocol;
 
 function parse(body: unknown, maxHosts: number): FilterRequest {
   if (!isObject(body)) throw new InvalidRequestError('The body must be a JSON object.');
