@@ -10,6 +10,9 @@ import type { Verdicts } from '../trusted-filter.ts';
 
 const NO_NAME = 'The name of the node is too long to be one.';
 
+/** Why each node does not pass, by its name. */
+type FailedNodes = Record<string, string>;
+
 /** The members of `ExtenderArgs`, in lower case. */
 type Argument = 'pod' | 'nodes' | 'nodenames';
 
@@ -25,12 +28,7 @@ export interface KubernetesRequest extends FilterRequest {
  * `POST /kubernetes/filter`: a filter extender of kube-scheduler (`k8s.io/kube-scheduler/extender/v1`), which reads no
  * answer but one with status 200, and waits for 5 s unless configured otherwise.
  */
-export const kubernetes = {
-  limitMs: 4_000,
-  parse,
-  render,
-  renderFault: ({ message }: TrustedFilterError) => result(null, null, emptyMap(), emptyMap(), message),
-} satisfies Protocol<KubernetesRequest>;
+export const kubernetes = { limitMs: 4_000, parse, render, renderFault } satisfies Protocol<KubernetesRequest>;
 
 function parse(body: unknown, maxHosts: number, { kubernetesKey }: ProtocolOptions): KubernetesRequest {
   if (!isObject(body)) throw new InvalidRequestError('The body must be a JSON object.');
@@ -136,45 +134,35 @@ function workloadOf({ metadata }: Members): Record<string, string> | undefined {
 
 /** A node has one verdict however often it was sent, so that it is in one of the three: passing, failed, unresolvable. */
 function render({ hosts, nodes, misnamed }: KubernetesRequest, { reasons, passing }: Verdicts): unknown {
-  const failed = emptyMap();
-  const unresolvable = emptyMap();
-  for (const name of misnamed) failed[name] = NO_NAME;
+  let failed: FailedNodes | undefined;
+  let unresolvable: FailedNodes | undefined;
+  for (const name of misnamed) (failed ??= newFailedNodes())[name] = NO_NAME;
   const sent: readonly unknown[] = nodes === undefined ? hosts : nodes.items;
   let passed = sent;
   if (reasons !== undefined) {
     const some: unknown[] = [];
     for (let i = 0; i < reasons.length; i++) {
       const reason = reasons[i] as Reason;
+      const host = hosts[i] as string;
       if (reason === passing) some.push(sent[i]);
       // Preemption does not make a host of the other level one of this; whatever else is wrong may be over soon.
-      else if (reason === 'trusted' || reason === 'untrusted') unresolvable[hosts[i] as string] = MESSAGES[reason];
-      else failed[hosts[i] as string] = MESSAGES[reason];
+      else if (reason === 'trusted' || reason === 'untrusted') {
+        (unresolvable ??= newFailedNodes())[host] = MESSAGES[reason];
+      } else (failed ??= newFailedNodes())[host] = MESSAGES[reason];
     }
     passed = some;
   }
+  const rest = { FailedNodes: failed ?? {}, FailedAndUnresolvableNodes: unresolvable ?? {}, Error: '' };
   return nodes === undefined
-    ? result(null, passed, failed, unresolvable, '')
-    : result({ ...nodes.list, items: passed }, null, failed, unresolvable, '');
+    ? { Nodes: null, NodeNames: passed, ...rest }
+    : { Nodes: { ...nodes.list, items: passed }, NodeNames: null, ...rest };
 }
 
-/** `ExtenderFilterResult`. */
-function result(
-  nodes: Members | null,
-  nodeNames: readonly unknown[] | null,
-  failed: Record<string, string>,
-  unresolvable: Record<string, string>,
-  error: string,
-) {
-  return {
-    Nodes: nodes,
-    NodeNames: nodeNames,
-    FailedNodes: failed,
-    FailedAndUnresolvableNodes: unresolvable,
-    Error: error,
-  };
+function renderFault({ message }: TrustedFilterError) {
+  return { Nodes: null, NodeNames: null, FailedNodes: {}, FailedAndUnresolvableNodes: {}, Error: message };
 }
 
-/** Without a prototype a node may be called `__proto__`, too. */
-function emptyMap(): Record<string, string> {
-  return Object.create(null) as Record<string, string>;
+/** Without a prototype a node may be called `__proto__`, too. One that stays empty is not worth its slower JSON. */
+function newFailedNodes(): FailedNodes {
+  return Object.create(null) as FailedNodes;
 }

@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME`: measures, prints, and exits non-zero where a bound is missed. */
 import { coldStart } from './cold-start.ts';
 import { polls } from './polls.ts';
+import { protocols } from './protocols.ts';
 import { isMet, print, type Report } from './report.ts';
 import { table } from './table.ts';
 import { warm } from './warm.ts';
@@ -9,6 +10,7 @@ const BENCHES: Readonly<Record<string, { readonly what: string; readonly run: ()
   'cold-start': { what: 'module initialisation, beside the least that a function with a table needs', run: coldStart },
   polls: { what: 'how often hosts are polled when many environments ask for them at once', run: polls },
   warm: { what: 'a request with every host in memory, beside the least that it must do', run: warm },
+  protocols: { what: 'a request in each protocol, beside the JSON of its body', run: protocols },
   table: { what: 'a fleet read from the table, beside one item a host; and the writes of a refresh', run: table },
 };
 
