@@ -16,6 +16,8 @@ export interface Config {
   readonly fleetSize: number;
   readonly maxHosts: number;
   readonly hostPattern?: RegExp | undefined;
+  /** The annotation, label or affinity key by which a Kubernetes pod asks for trust. */
+  readonly kubernetesKey: string;
   /** The function that takes over hosts which a request has no time to poll; without one, requests poll themselves. */
   readonly refreshFunction?: string | undefined;
   /** The event bus that is told when a host's level changes; without one, nobody is. */
@@ -37,6 +39,9 @@ export interface Setting<T> {
 }
 
 const HOST_NAME = /^(?=.{1,253}$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?$/;
+
+const KUBERNETES_KEY =
+  /^(?=.{1,317}$)([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 
 export const SETTINGS = {
   server: {
@@ -120,6 +125,13 @@ export const SETTINGS = {
     rule: 'must be a whole number, 1 to 1000000',
     parse: integer(1, 1_000_000),
   } satisfies Setting<number>,
+  kubernetesKey: {
+    variable: 'ATTESTATION_KUBERNETES_KEY',
+    context: 'kubernetesKey',
+    default: 'trust/trusted-host',
+    rule: 'must be a key as Kubernetes labels have: an optional DNS prefix and "/", then 1 to 63 letters, digits, "-", "_" or "."',
+    parse: (text) => (KUBERNETES_KEY.test(text) ? text : undefined),
+  } satisfies Setting<string>,
   refreshFunction: {
     variable: 'ATTESTATION_REFRESH_FUNCTION',
     rule: 'must be the name or ARN of the function that refreshes attestations',
@@ -183,6 +195,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     fleetSize: need(SETTINGS.fleetSize),
     maxHosts: need(SETTINGS.maxHosts),
     hostPattern: read(SETTINGS.hostPattern),
+    kubernetesKey: need(SETTINGS.kubernetesKey),
     refreshFunction: read(SETTINGS.refreshFunction),
     eventBus: read(SETTINGS.eventBus),
     unknownAlarmSeconds: need(SETTINGS.unknownAlarmSeconds),

@@ -33,7 +33,7 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
       remainingMs: context.getRemainingTimeInMillis?.(),
     });
     const times = [performance.now()];
-    const request = protocol.parse(parseBody(event), config.maxHosts);
+    const request = protocol.parse(parseBody(event), config.maxHosts, config);
     const { hosts, trust, workload } = request;
     times.push(performance.now());
     log.note(event, { hosts: hosts.length, required_trust: trust, workload });

@@ -1,3 +1,4 @@
+import type { TrustedFilterError } from './errors.ts';
 import type { FilterProperties, Verdicts } from './trusted-filter.ts';
 
 /** What every protocol's request comes down to. */
@@ -7,12 +8,23 @@ export interface FilterRequest extends FilterProperties {
   readonly workload: Readonly<Record<string, string>> | undefined;
 }
 
+/** What protocols are told of the configuration. */
+export interface ProtocolOptions {
+  /** The annotation, label or affinity key by which a pod asks for trust. */
+  readonly kubernetesKey: string;
+}
+
 /** One scheduler's dialect. It knows HTTP bodies, and nothing of attestation. */
-export interface Protocol {
+export interface Protocol<Request extends FilterRequest = FilterRequest> {
   /** How long a request may take, in milliseconds. */
   readonly limitMs: number;
   /** @throws {InvalidRequestError | TooManyHostsError} naming the member and the rule */
-  readonly parse: (body: unknown, maxHosts: number) => FilterRequest;
+  parse(body: unknown, maxHosts: number, options: ProtocolOptions): Request;
   /** The body of the answer. */
-  readonly render: (request: FilterRequest, verdicts: Verdicts) => unknown;
+  render(request: Request, verdicts: Verdicts): unknown;
+  /**
+   * The body of the answer, with status 200, to a request that could not be answered for whatever reason; absent where
+   * the caller heeds a status, and gets `application/problem+json`.
+   */
+  renderFault?(error: TrustedFilterError): unknown;
 }

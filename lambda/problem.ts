@@ -1,6 +1,7 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { InternalError, TrustedFilterError } from './errors.ts';
+import { protocolOf } from './routes.ts';
 
 const TITLES: Readonly<Record<string, string>> = {
   'invalid-request': 'The request is not valid',
@@ -11,12 +12,21 @@ const TITLES: Readonly<Record<string, string>> = {
   'internal-error': 'The service failed',
 };
 
-/** Answers errors as `application/problem+json` (RFC 9457); `type` is stable. */
+/** Answers errors as their protocol does, or else as `application/problem+json` (RFC 9457); `type` is stable. */
 export function problems(): MiddlewareObj<Partial<APIGatewayProxyEventV2>, APIGatewayProxyStructuredResultV2> {
   return {
     onError: (request) => {
       const { error } = request;
       const fault = error instanceof TrustedFilterError ? error : new InternalError(error);
+      const renderFault = renderFaultOf(request.event);
+      if (renderFault !== undefined) {
+        request.response = {
+          statusCode: 200,
+          headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+          body: JSON.stringify(renderFault(fault)),
+        };
+        return;
+      }
       const { code, status, message: detail, headers } = fault;
       request.response = {
         statusCode: status,
@@ -25,4 +35,14 @@ export function problems(): MiddlewareObj<Partial<APIGatewayProxyEventV2>, APIGa
       };
     },
   };
+}
+
+/** How the protocol of an event answers faults; undefined where it has no protocol, or none with a way of its own. */
+function renderFaultOf(event: Partial<APIGatewayProxyEventV2>): ((error: TrustedFilterError) => unknown) | undefined {
+  try {
+    const protocol = protocolOf(event);
+    return protocol.renderFault?.bind(protocol);
+  } catch {
+    return undefined;
+  }
 }

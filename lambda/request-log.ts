@@ -66,10 +66,12 @@ export class RequestLog {
     if (response) response.headers = { ...response.headers, 'x-request-id': requestId };
     const record = this.#records.get(event) ?? {};
     const status = response?.statusCode ?? 500;
-    const isRefused = status >= 400 && status < 500;
+    // Some protocols answer a fault with status 200, too.
+    const severity = error === undefined ? status : error instanceof TrustedFilterError ? error.status : 500;
+    const isRefused = severity >= 400 && severity < 500;
     this.#log.say({
-      level: status >= 500 ? 'error' : isRefused ? 'warn' : 'info',
-      message: status >= 500 ? 'request failed' : isRefused ? 'request refused' : 'request answered',
+      level: severity >= 500 ? 'error' : isRefused ? 'warn' : 'info',
+      message: severity >= 500 ? 'request failed' : isRefused ? 'request refused' : 'request answered',
       fields: {
         request_id: requestId,
         function_request_id: functionRequestId,
@@ -82,7 +84,7 @@ export class RequestLog {
       counted: {
         Requests: 1,
         ClientErrors: isRefused ? 1 : 0,
-        ServerErrors: status >= 500 ? 1 : 0,
+        ServerErrors: severity >= 500 ? 1 : 0,
         Hosts: record.hosts,
         HostsPassed: record.passed,
         HostsFromMemory: record.from_memory,

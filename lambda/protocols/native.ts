@@ -2,29 +2,14 @@ import type { Reason, RequiredTrust } from '../entry.ts';
 import { InvalidRequestError, TooManyHostsError } from '../errors.ts';
 import { requiredTrust } from '../extra-specs.ts';
 import type { FilterRequest, Protocol } from '../filter-request.ts';
+import { isHostName, LONGEST_NAME } from '../host-name.ts';
+import { isObject, type Members } from '../members.ts';
+import { MESSAGES } from '../messages.ts';
 import { clean } from '../quote.ts';
 import type { Verdicts } from '../trusted-filter.ts';
 
-const LONGEST_NAME = 255;
-
-/** One fixed sentence per reason: schedulers group by them, so they name no host and no time. */
-const MESSAGES: Readonly<Record<Reason, string>> = {
-  trusted: 'The attestation service reports the host as trusted.',
-  untrusted: 'The attestation service reports the host as untrusted.',
-  unknown: 'The trust level of the host is unknown.',
-  timeout: 'The host did not report to the attestation service in time.',
-  pending: 'There is no complete answer about the host yet.',
-  'not-in-reply': 'The attestation service left the host out of its reply.',
-  'bad-reply': 'The attestation service replied about the host with something that is no attestation.',
-  'bad-vtime': 'The attestation service replied about the host without a usable validation time.',
-  unreachable: 'The attestation service could not be reached.',
-  refused: 'The attestation service refused to attest the host.',
-};
-
-type Members = Readonly<Record<string, unknown>>;
-
 /** `POST /filter`: Nova's own terms, `filter_properties` and `host_states`, as JSON. */
-export const native: Protocol = { limitMs: 25_000, parse, render };
+export const native = { limitMs: 25_000, parse, render } satisfies Protocol;
 
 function parse(body: unknown, maxHosts: number): FilterRequest {
   if (!isObject(body)) throw new InvalidRequestError('The body must be a JSON object.');
@@ -66,7 +51,7 @@ function parseHosts(states: unknown, maxHosts: number): string[] {
   for (let i = 0; i < states.length; i++) {
     const state: unknown = states[i];
     const name = typeof state === 'object' && state !== null ? (state as Members)['nodename'] : undefined;
-    if (typeof name !== 'string' || name.length === 0 || name.length > LONGEST_NAME || !name.isWellFormed()) {
+    if (!isHostName(name)) {
       throw new InvalidRequestError(
         `"host_states[${i}].nodename" must be a string of 1 to ${LONGEST_NAME} UTF-16 units and well-formed Unicode.`,
       );
@@ -123,8 +108,4 @@ function render(request: FilterRequest, verdicts: Verdicts): unknown {
     rejected: Array.from(rejected, ([reason, names]) => ({ reason, message: MESSAGES[reason], hosts: names })),
     ...(validUntil === undefined ? {} : { valid_until: new Date(validUntil).toISOString() }),
   };
-}
-
-function isObject(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

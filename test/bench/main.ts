@@ -2,6 +2,7 @@
 import { coldStart } from './cold-start.ts';
 import { deadline } from './deadline.ts';
 import { polls } from './polls.ts';
+import { protocols } from './protocols.ts';
 import { isMet, print, type Report } from './report.ts';
 import { table } from './table.ts';
 import { warm } from './warm.ts';
@@ -11,6 +12,7 @@ const BENCHES: Readonly<Record<string, { readonly what: string; readonly run: ()
   deadline: { what: 'how long a request with 4 s takes where refresh polls, and what it resolves', run: deadline },
   polls: { what: 'how often hosts are polled when many environments ask for them at once', run: polls },
   warm: { what: 'a request with every host in memory, beside the least that it must do', run: warm },
+  protocols: { what: 'a request in each protocol, beside the JSON of its body', run: protocols },
   table: { what: 'a fleet read from the table, beside one item a host; and the writes of a refresh', run: table },
 };
 

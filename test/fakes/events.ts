@@ -48,3 +48,16 @@ export function reasonsOf(result: APIGatewayProxyStructuredResultV2): Record<str
   const groups = answerOf(result).rejected;
   return Object.fromEntries(groups.flatMap(({ reason, hosts }) => hosts.map((host) => [host, reason])));
 }
+
+/** `ExtenderFilterResult`, as kube-scheduler reads it. */
+export interface ExtenderAnswer {
+  readonly Nodes: { readonly items: readonly { readonly metadata: { readonly name: string } }[] } | null;
+  readonly NodeNames: readonly string[] | null;
+  readonly FailedNodes: Readonly<Record<string, string>>;
+  readonly FailedAndUnresolvableNodes: Readonly<Record<string, string>>;
+  readonly Error: string;
+}
+
+export function extenderAnswerOf(result: APIGatewayProxyStructuredResultV2): ExtenderAnswer {
+  return JSON.parse(result.body ?? '') as ExtenderAnswer;
+}

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { MethodNotAllowedError, UnknownRouteError } from '../../lambda/errors.ts';
+import { kubernetes } from '../../lambda/protocols/kubernetes.ts';
 import { native } from '../../lambda/protocols/native.ts';
 import { protocolOf, ROUTE_KEYS } from '../../lambda/routes.ts';
 
@@ -31,6 +32,10 @@ describe('a route', () => {
     ['by the method, where the key takes any', event('ANY /filter', 'POST', '/filter')],
   ])('is found %s', (_, found) => {
     expect(protocolOf(found)).toBe(native);
+  });
+
+  test('is that of its protocol', () => {
+    expect(protocolOf({ routeKey: 'POST /kubernetes/filter' })).toBe(kubernetes);
   });
 
   test('of each key that the API has is found', () => {

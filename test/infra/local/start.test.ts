@@ -33,6 +33,16 @@ test('start --once prints what each fixture was answered, and ends', async () =>
   expect(stdout).toMatch(/untrusted-1\.example\.com +untrusted +untrusted +\S+Z +no/);
   expect(stdout).toMatch(/988 more; in all 1000 of 1000 pass/);
   expect(stdout).toMatch(/wrong-method → 405/);
+  // Other protocols than the native.
+  expect(stdout).toMatch(
+    /kubernetes-annotation → 200\n.*\n +node-1\.example\.com +trusted +trusted +\S+Z +yes\n +node-2.*yes\n +untrusted-1\.example\.com +untrusted +untrusted +\S+Z +no\n +stranger\.example\.com +unknown +unknown .*no\n/,
+  );
+  expect(stdout).toMatch(/kubernetes-full-nodes → 200\n.*\n +node-1\.example\.com +trusted +trusted +\S+Z +yes/);
+  expect(stdout).toMatch(/kubernetes-no-trust → 200\n(.*\n)+? +untrusted-1\.example\.com +– +no trust asked +– +yes/);
+  expect(stdout).toMatch(
+    /kubernetes-odd-names → 200\n(.*\n)+? +x+… +– +The name of the node is too long to be one\. +– +no/,
+  );
+  expect(stdout).toMatch(/kubernetes-no-pod → 200\n +Error: "Pod" must be an object\.\n/);
 }, 30_000);
 
 test('start --without oat shows what an operator would see', async () => {
