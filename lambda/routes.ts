@@ -1,11 +1,15 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { MethodNotAllowedError, UnknownRouteError } from './errors.ts';
 import type { Protocol } from './filter-request.ts';
+import { externalScheduler } from './protocols/external-scheduler.ts';
 import { native } from './protocols/native.ts';
 import { quote } from './quote.ts';
 
 /** The routes of the HTTP API, by API Gateway's `routeKey`. */
-const ROUTES: ReadonlyMap<string, Protocol> = new Map([['POST /filter', native]]);
+const ROUTES: ReadonlyMap<string, Protocol> = new Map<string, Protocol>([
+  ['POST /filter', native],
+  ['POST /nova/external-scheduler', externalScheduler],
+]);
 
 export const ROUTE_KEYS: readonly string[] = [...ROUTES.keys()];
 

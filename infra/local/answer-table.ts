@@ -20,14 +20,18 @@ const COLUMNS = ['host', 'level', 'reason', 'vtime', 'passes?'] as const;
 
 /** The hosts that an answer speaks of. */
 export function hostsOf({ result }: Answered): string[] {
-  if (result.statusCode !== 200) return [];
-  const { hosts, rejected } = JSON.parse(result.body ?? '{}') as FilterAnswer;
-  return [...hosts, ...rejected.flatMap((group) => group.hosts)];
+  const answer: unknown = JSON.parse(result.body ?? '{}');
+  if (result.statusCode !== 200 || !isNative(answer)) return [];
+  return [...answer.hosts, ...answer.rejected.flatMap((group) => group.hosts)];
 }
 
 /** A readable table of the answers; what the table knows of a host's attestation stands beside it. */
 export function renderAnswers(answers: readonly Answered[], entries: ReadonlyMap<string, Entry>): string {
   return answers.map((answer) => `${title(answer)}\n${rows(answer, entries)}`).join('\n');
+}
+
+function isNative(answer: unknown): answer is FilterAnswer {
+  return typeof answer === 'object' && answer !== null && 'hosts' in answer && 'rejected' in answer;
 }
 
 function title({ name, result }: Answered): string {
@@ -37,7 +41,9 @@ function title({ name, result }: Answered): string {
 function rows({ result }: Answered, entries: ReadonlyMap<string, Entry>): string {
   const body: unknown = JSON.parse(result.body ?? '{}');
   if (result.statusCode !== 200) return `  ${(body as { detail?: string }).detail ?? ''}\n`;
-  const { hosts, rejected, valid_until } = body as FilterAnswer;
+  // The other schedulers' answers say little of hosts; they are shown as they are.
+  if (!isNative(body)) return `  ${clean(result.body ?? '')}\n`;
+  const { hosts, rejected, valid_until } = body;
   const passing = hosts.map((host) => row(host, undefined, entries.get(host), valid_until !== undefined));
   const failing = rejected.flatMap(({ reason, hosts: names }) =>
     names.map((host) => row(host, reason, entries.get(host), true)),

@@ -33,6 +33,7 @@ test('start --once prints what each fixture was answered, and ends', async () =>
   expect(stdout).toMatch(/untrusted-1\.example\.com +untrusted +untrusted +\S+Z +no/);
   expect(stdout).toMatch(/988 more; in all 1000 of 1000 pass/);
   expect(stdout).toMatch(/wrong-method → 405/);
+  expect(stdout).toContain('external-scheduler-rebuild → 200\n  {"hosts":["nova-compute-1",');
 }, 30_000);
 
 test('start --without oat shows what an operator would see', async () => {
