@@ -13,10 +13,12 @@ if os.environ.get('UNDER_EVENTLET'):
 import datetime
 import http.server
 import json
+import re
 import socket
 import ssl
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 import unittest
@@ -24,6 +26,7 @@ from unittest import mock
 
 import eventlet
 from nova import objects
+from nova.api.validation.extra_specs import validators
 from nova.scheduler import filters
 from nova.scheduler import host_manager
 
@@ -136,7 +139,6 @@ class FilterTest(unittest.TestCase):
         self.addCleanup(self.server.stop)
         for name in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_PROFILE'):
             os.environ.pop(name, None)
-        self.addCleanup(CONF.clear_override, 'region', 'trust')
         self.configure(endpoint=self.server.url, ca_file=file('authority.pem'), cert_file=file('client.pem'),
                        key_file=file('client.key'), region=None, timeout=5)
         self.handler = filters.HostFilterHandler()
@@ -145,6 +147,7 @@ class FilterTest(unittest.TestCase):
     def configure(self, **options):
         for name, value in options.items():
             CONF.set_override(name, value, group='trust')
+            self.addCleanup(CONF.clear_override, name, group='trust')
 
     def passing(self, extra_specs=TRUSTED, hosts=FLEET, hints=None, index=0):
         """The nodes that Nova's own handler lets pass."""
@@ -375,6 +378,29 @@ class ConfigurationTest(FilterTest):
         self.addCleanup(server.stop)
         self.configure(endpoint=server.url, cert_file=None, key_file=None)
         self.assertEqual(333, len(self.passing()))
+
+
+class DocumentationTest(unittest.TestCase):
+    def test_nova_finds_the_filter_with_the_nova_conf_of_docs_openstack(self):
+        with open(os.path.join(ROOT, 'docs/openstack.md')) as text:
+            block = re.search(r'```ini\n(.*?\[trust\].*?)```', text.read(), re.DOTALL).group(1)
+        with tempfile.NamedTemporaryFile('w', suffix='.conf') as conf:
+            conf.write(textwrap.dedent(block))
+            conf.flush()
+            CONF(['--config-file', conf.name], project='nova', default_config_files=[])
+        self.addCleanup(CONF.reset)
+        found = filters.HostFilterHandler().get_matching_classes(CONF.filter_scheduler.available_filters)
+        names = {cls.__name__ for cls in found}
+        self.assertLessEqual(set(CONF.filter_scheduler.enabled_filters), names)
+        self.assertIn('TrustedFilter', CONF.filter_scheduler.enabled_filters)
+        self.assertEqual('eu-central-1', CONF.trust.region)
+        self.assertEqual(30, CONF.trust.timeout)
+        connection, url = trusted_filter.connect(CONF.trust)
+        self.assertEqual('a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com', connection.host)
+
+    def test_the_api_of_nova_takes_the_keys_that_ask_for_trust(self):
+        for key in ('trust:trusted_host', 'trust', 'trusted_host', 'Trust:trusted_host'):
+            validators.validate(key, 'trusted')
 
 
 EXAMPLE = ('AKIDEXAMPLE', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY')
