@@ -249,15 +249,16 @@ class FaultTest(FilterTest):
         self.assert_in_time('no complete answer within 1 s')
 
     def test_nobody_passes_where_the_answer_comes_drop_by_drop_within_the_time_limit(self):
-        def trickle(handler, _):
-            handler.wfile.write(b'HTTP/1.1 200 OK\r\n')
-            for char in 'x-filler: ' + 'x' * 1_000:
-                if self.server.open.wait(0.1):
-                    break
-                handler.wfile.write(char.encode())
         self.configure(timeout=LIMIT)
-        self.answers(trickle)
+        self.answers(self.trickle)
         self.assert_in_time('no complete answer within 1 s')
+
+    def trickle(self, handler, _):
+        handler.wfile.write(b'HTTP/1.1 200 OK\r\n')
+        for char in 'x-filler: ' + 'x' * 1_000:
+            if self.server.open.wait(0.1):
+                break
+            handler.wfile.write(char.encode())
 
     def test_nobody_passes_where_the_name_is_not_resolved_within_the_time_limit(self):
         self.configure(timeout=LIMIT)
@@ -277,7 +278,7 @@ class FaultTest(FilterTest):
 
     def test_a_call_that_was_given_up_leaves_no_thread(self):
         self.configure(timeout=LIMIT)
-        self.answers(lambda handler, _: self.server.open.wait(10))
+        self.answers(self.trickle)
         self.passing()
         deadline = time.monotonic() + 3
         while any(isinstance(thread, trusted_filter.Call) for thread in threading.enumerate()):
