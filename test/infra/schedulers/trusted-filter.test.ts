@@ -41,7 +41,7 @@ if (PYTHON === undefined) {
   console.warn('left out: python3-nova is not installed');
   test('left out: python3-nova is not installed', () => {});
 } else {
-  // nova-scheduler runs on eventlet's threads and sockets, and from 2025 on can do without.
+  // nova-scheduler of 26.2 runs on eventlet's threads and sockets.
   test.each([
     ["threads of the system's", ''],
     ["eventlet's threads", '1'],
