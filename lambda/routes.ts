@@ -2,6 +2,7 @@ import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { MethodNotAllowedError, UnknownRouteError } from './errors.ts';
 import type { Protocol } from './filter-request.ts';
 import { kubernetes } from './protocols/kubernetes.ts';
+import { externalScheduler } from './protocols/external-scheduler.ts';
 import { native } from './protocols/native.ts';
 import { quote } from './quote.ts';
 
@@ -9,6 +10,7 @@ import { quote } from './quote.ts';
 const ROUTES: ReadonlyMap<string, Protocol> = new Map<string, Protocol>([
   ['POST /filter', native],
   ['POST /kubernetes/filter', kubernetes],
+  ['POST /nova/external-scheduler', externalScheduler],
 ]);
 
 export const ROUTE_KEYS: readonly string[] = [...ROUTES.keys()];

@@ -43,6 +43,7 @@ test('start --once prints what each fixture was answered, and ends', async () =>
     /kubernetes-odd-names → 200\n(.*\n)+? +x+… +– +The name of the node is too long to be one\. +– +no/,
   );
   expect(stdout).toMatch(/kubernetes-no-pod → 200\n +Error: "Pod" must be an object\.\n/);
+  expect(stdout).toMatch(/external-scheduler-rebuild → 200\n.*\n +nova-compute-1 +– +no trust asked +– +yes/);
 }, 30_000);
 
 test('start --without oat shows what an operator would see', async () => {

@@ -1,0 +1,374 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TLSSocket } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { CertificateAuthority, type KeyPair, LOOPBACK_NAMES } from '../../../infra/local/certificates.ts';
+import { listen } from '../../../infra/local/listen.ts';
+import { type Behaviour, FaultyServer, trickle } from '../../fakes/faulty-server.ts';
+import { recordSecrets } from '../../reporters/record.ts';
+
+const CONF = fileURLToPath(new URL('../../../infra/schedulers/nova/nginx.conf', import.meta.url));
+const PATH = '/nova/external-scheduler';
+const NOBODY = '{"hosts":[]}';
+const GOOD = '{"hosts":["nova-compute-1"]}';
+const HEAD = `HTTP/1.1 200 OK\r\nx-filler: ${'x'.repeat(1_000)}`;
+/** What stands for the seconds of the file. */
+const READ_LIMIT_MS = 400;
+
+/** Debian keeps it where not every PATH leads. */
+const NGINX = ['nginx', '/usr/sbin/nginx'].find((path) => spawnSync(path, ['-v']).status === 0);
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly body: string;
+}
+
+/** Puts in what an operator would; a text that the file does not have is a fault of the test. */
+function adapt(conf: string, changes: Readonly<Record<string, string>>): string {
+  return Object.entries(changes).reduce((adapted, [from, to]) => {
+    if (!adapted.includes(from)) throw new Error(`nginx.conf does not have ${from}`);
+    return adapted.replace(from, to);
+  }, conf);
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  server.close();
+  return port;
+}
+
+class Nginx {
+  readonly port: number;
+  readonly #child: ChildProcess;
+  readonly #folder: string;
+
+  private constructor(port: number, child: ChildProcess, folder: string) {
+    this.port = port;
+    this.#child = child;
+    this.#folder = folder;
+  }
+
+  static async start(nginx: string, parts: NginxParts): Promise<Nginx> {
+    const folder = mkdtempSync(join(tmpdir(), 'nginx-'));
+    const [port, inner] = [await freePort(), await freePort()];
+    const file = (name: string, content: string): string => {
+      writeFileSync(join(folder, name), content, { mode: 0o600 });
+      return join(folder, name);
+    };
+    const conf = adapt(readFileSync(CONF, 'utf8'), {
+      'listen 127.0.0.1:8770': `listen 127.0.0.1:${port}`,
+      'proxy_pass http://127.0.0.1:8771': `proxy_pass http://127.0.0.1:${inner}`,
+      'listen 127.0.0.1:8771': `listen 127.0.0.1:${inner}`,
+      'proxy_read_timeout 14s': `proxy_read_timeout ${READ_LIMIT_MS + 600}ms`,
+      'trust.example.com:443': parts.address,
+      '$trust_name trust.example.com': `$trust_name ${parts.name ?? 'localhost'}`,
+      'resolver 127.0.0.53': `resolver 127.0.0.1:${await freePort()}`,
+      'resolver_timeout 1s': 'resolver_timeout 300ms',
+      '/etc/trusted-filter/client.pem': file('client.pem', parts.client.cert),
+      '/etc/trusted-filter/client.key': file('client.key', parts.client.key),
+      '/etc/ssl/certs/ca-certificates.crt': file('ca.pem', parts.authority),
+      'proxy_connect_timeout 1s': 'proxy_connect_timeout 300ms',
+      'proxy_read_timeout 9s': `proxy_read_timeout ${READ_LIMIT_MS}ms`,
+    }).replaceAll('/var/log/nginx/trusted-filter-no-host.log', join(folder, 'no-host.log'));
+    const user = process.getuid?.() === 0 ? 'user root;' : '';
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${kind};`);
+    const main = file(
+      'nginx.conf',
+      `${user} daemon off; worker_processes 1; pid nginx.pid; error_log error.log; events {}
+      http { ${temporary.join(' ')} include ${file('trusted-filter.conf', conf)}; }`,
+    );
+    const child = spawn(nginx, ['-p', folder, '-e', join(folder, 'error.log'), '-c', main], { stdio: 'inherit' });
+    const started = new Nginx(port, child, folder);
+    await started.#untilThere();
+    return started;
+  }
+
+  /** What it answered instead of the service. */
+  get log(): string[] {
+    return readFileSync(join(this.#folder, 'no-host.log'), 'utf8').split('\n').slice(0, -1);
+  }
+
+  async ask(body: string | Buffer = '{}', path = PATH, method = 'POST'): Promise<Answer> {
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const sent = request({ host: '127.0.0.1', port: this.port, path, method, headers });
+    // It may answer before it has read everything, and close.
+    sent.on('error', () => {}).end(body);
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    return { status: response.statusCode, body: await text(response) };
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode === null) {
+      const exited = once(this.#child, 'exit');
+      this.#child.kill('SIGTERM');
+      await exited;
+    }
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #untilThere(): Promise<void> {
+    for (let i = 0; i < 100; i++) {
+      if (this.#child.exitCode !== null) throw new Error('nginx did not start');
+      const socket = connect(this.port, '127.0.0.1');
+      const isThere = await new Promise((resolve) => {
+        socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
+      });
+      socket.destroy();
+      if (isThere === true) return;
+      await sleep(50);
+    }
+    throw new Error('nginx does not listen');
+  }
+}
+
+interface NginxParts {
+  readonly address: string;
+  readonly name?: string;
+  readonly client: KeyPair;
+  readonly authority: string;
+}
+
+/** The service as a server on this machine: demands a client certificate, and answers as told. */
+function serving(pair: KeyPair, ca: string, answer: (exchange: Exchange) => void): Behaviour {
+  return (socket) => {
+    const tls = { ...pair, ca, requestCert: true, rejectUnauthorized: true };
+    const server = createHttpsServer(tls, (incoming, response) => {
+      response.on('error', () => {});
+      void buffer(incoming).then((body) => {
+        const { CN: caller } = socketOf(incoming).getPeerCertificate().subject;
+        const { url, headers, method } = incoming;
+        const asked = { body, caller, url, method, host: headers.host, type: headers['content-type'] };
+        answer({ asked, response, socket });
+      });
+    });
+    server.on('tlsClientError', () => {}).emit('connection', socket);
+  };
+}
+
+/** HTTPS has nothing but TLS below it. */
+function socketOf(incoming: IncomingMessage): Pick<TLSSocket, 'getPeerCertificate'> {
+  return incoming.socket as unknown as Pick<TLSSocket, 'getPeerCertificate'>;
+}
+
+interface Exchange {
+  readonly asked: Readonly<Record<string, unknown>>;
+  readonly response: ServerResponse;
+  readonly socket: Socket;
+}
+
+if (NGINX === undefined) {
+  console.warn('left out: nginx is not installed');
+  test('left out: nginx is not installed', () => {});
+} else {
+  describeWith(NGINX);
+}
+
+function describeWith(nginxPath: string): void {
+  let authority: CertificateAuthority;
+  let stranger: CertificateAuthority;
+  let client: KeyPair;
+  let server: KeyPair;
+  let upstream: FaultyServer;
+  let nginx: Nginx;
+  const all: Nginx[] = [];
+  const sockets: Socket[] = [];
+
+  beforeAll(async () => {
+    authority = await CertificateAuthority.create('test authority');
+    stranger = await CertificateAuthority.create('another authority');
+    client = await authority.client({ commonName: 'nova-scheduler' });
+    server = await authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
+    for (const { key } of [client, server]) recordSecrets(key);
+    upstream = await FaultyServer.start(() => {});
+    nginx = await start();
+  });
+  afterAll(async () => {
+    for (const each of all) await each.stop();
+    for (const socket of sockets) socket.destroy();
+    await upstream.shut();
+  });
+
+  async function start(parts: Partial<NginxParts> = {}): Promise<Nginx> {
+    const address = `127.0.0.1:${upstream.port}`;
+    const started = await Nginx.start(nginxPath, { address, client, authority: authority.cert, ...parts });
+    all.push(started);
+    return started;
+  }
+
+  function become(behaviour: Behaviour): void {
+    upstream.behave((socket) => {
+      sockets.push(socket);
+      behaviour(socket);
+    });
+  }
+
+  const behave = (answer: (exchange: Exchange) => void) => become(serving(server, authority.cert, answer));
+
+  async function expectNobody(of = nginx): Promise<void> {
+    const before = performance.now();
+    expect(await of.ask()).toEqual({ status: 200, body: NOBODY });
+    expect(performance.now() - before).toBeLessThan(READ_LIMIT_MS + 1_000);
+  }
+
+  describe('nginx beside a nova-scheduler', () => {
+    test('hands the request to the service with the client certificate, and its answer back', async () => {
+      let seen: Exchange['asked'] = {};
+      behave(({ asked, response }) => {
+        seen = asked;
+        response.end(GOOD);
+      });
+      const body = Buffer.from(`{"spec":"${'ä'.repeat(4_000_000)}"}`);
+      expect(await nginx.ask(body)).toEqual({ status: 200, body: GOOD });
+      expect(seen).toMatchObject({ caller: 'nova-scheduler', url: PATH, method: 'POST', host: 'localhost' });
+      expect(seen['type']).toBe('application/json');
+      expect((seen['body'] as Buffer).equals(body)).toBe(true);
+    });
+
+    test('hands an answer of 70,000 hosts back whole', async () => {
+      const body = JSON.stringify({ hosts: Array.from({ length: 70_000 }, (_, i) => `nova-compute-${i}`) });
+      behave(({ response }) => response.end(body));
+      expect(await nginx.ask()).toEqual({ status: 200, body });
+    });
+
+    test('takes requests of its own host alone', () => {
+      expect(readFileSync(CONF, 'utf8').match(/^\s*listen .*$/gm)).toEqual([
+        '    listen 127.0.0.1:8770;',
+        '    listen 127.0.0.1:8771;',
+      ]);
+    });
+  });
+
+  describe('nginx answers that no host passes', () => {
+    test('with any status from 300 on but 499, which it does not know', async () => {
+      let status = 0;
+      behave(({ response }) => response.writeHead(status, { location: 'https://elsewhere.example.com/' }).end(GOOD));
+      for (status = 300; status < 600; status++) {
+        if (status === 499) continue;
+        expect([status, await nginx.ask()]).toEqual([status, { status: 200, body: NOBODY }]);
+      }
+    }, 60_000);
+
+    test('where the service is down', async () => {
+      await upstream.shut();
+      await expectNobody();
+      await upstream.open();
+    });
+
+    test.each<[string, Behaviour]>([
+      ['nobody shakes hands', (socket) => socket.resume()],
+      ['the connection ends at once', (socket) => socket.destroy()],
+      ['the connection is reset', (socket) => socket.resetAndDestroy()],
+      ['the server speaks no TLS', (socket) => socket.end('HTTP/1.1 200 OK\r\n\r\n{"hosts":["nova-compute-1"]}')],
+    ])('where %s', async (_, behaviour) => {
+      become(behaviour);
+      await expectNobody();
+    });
+
+    test.each<[string, (exchange: Exchange) => void]>([
+      ['nothing comes', () => {}],
+      ['the connection ends before the answer', ({ socket }) => socket.destroy()],
+      ['the head of the answer trickles in', ({ response }) => trickle(response.socket!, HEAD, 100)],
+      ['the head of the answer stops half way', ({ response }) => response.socket?.write('HTTP/1.1 200 OK\r\nx:')],
+      ['the head of the answer ends half way', ({ response }) => response.socket?.end('HTTP/1.1 200 OK\r\ncontent-le')],
+      [
+        'the head of the answer is too long',
+        ({ response }) => response.writeHead(200, { 'x-long': 'x'.repeat(40_000) }).end(GOOD),
+      ],
+    ])('where a request is taken and %s', async (_, answer) => {
+      behave(answer);
+      await expectNobody();
+    });
+
+    test('where the server is vouched for by another authority', async () => {
+      const other = await stranger.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
+      become(serving(other, authority.cert, ({ response }) => response.end(GOOD)));
+      await expectNobody();
+    });
+
+    test('where the server has another name', async () => {
+      const other = await authority.server({
+        commonName: 'other.example.com',
+        names: [{ type: 'dns', value: 'other.example.com' }],
+      });
+      become(serving(other, authority.cert, ({ response }) => response.end(GOOD)));
+      await expectNobody();
+    });
+
+    test("where the service refuses nginx's own certificate", async () => {
+      const other = await start({ client: await stranger.client({ commonName: 'nova-scheduler' }) });
+      behave(({ response }) => response.end(GOOD));
+      await expectNobody(other);
+      expect(await nginx.ask()).toEqual({ status: 200, body: GOOD });
+    });
+
+    test('where the name of the service is not resolved, at the start and later', async () => {
+      await expectNobody(await start({ address: 'trust.invalid:443' }));
+    });
+
+    test.each([
+      ['another path', '/external-scheduler', 'POST'],
+      ['a path below', `${PATH}/`, 'POST'],
+      ['another path and method', '/', 'GET'],
+    ])('on %s, with no call', async (_, path, method) => {
+      become(() => {
+        throw new Error('called');
+      });
+      expect(await nginx.ask('{}', path, method)).toEqual({ status: 200, body: NOBODY });
+      expect(upstream.connections).toEqual([]);
+    });
+
+    test('to a request that is larger than API Gateway takes', async () => {
+      behave(({ response }) => response.end(GOOD));
+      expect(await nginx.ask(Buffer.alloc(10 * 1024 * 1024 + 1, ' '))).toEqual({ status: 200, body: NOBODY });
+    });
+
+    test('to a request that is no HTTP', async () => {
+      const socket = connect(nginx.port, '127.0.0.1', () => socket.end('POST /\x01 HTTP/9.9\r\n\r\n'));
+      expect(await text(socket)).toContain(NOBODY);
+    });
+
+    test('with one line in its log, which says how the service failed', async () => {
+      behave(({ response }) => response.writeHead(403).end());
+      const before = nginx.log.length;
+      await nginx.ask();
+      behave(({ response }) => response.end(GOOD));
+      await nginx.ask();
+      expect(nginx.log.slice(before)).toEqual([
+        expect.stringMatching(/^\S+ upstream=127\.0\.0\.1:\d+ status=403 seconds=\S+ request="POST \S+ HTTP\/1\.\d"$/),
+      ]);
+    });
+  });
+
+  test('nginx can not tell an answer that is cut short, as docs/openstack.md says', async () => {
+    behave(({ response, socket }) => {
+      response.writeHead(200, { 'content-length': 1_000 }).write('{"hosts":["nova-compute-1"');
+      setTimeout(() => socket.destroy(), 50);
+    });
+    const body = await nginx.ask().then(
+      (answer) => answer.body,
+      () => 'no answer',
+    );
+    expect(body).not.toBe(NOBODY);
+  });
+
+  test.each([
+    ['that is no JSON', 200, '<html>'],
+    ['without a body', 200, ''],
+    ['of another status below 300', 202, GOOD],
+    ['of status 499', 499, GOOD],
+  ])('nginx can not tell an answer %s, as docs/openstack.md says', async (_, status, body) => {
+    behave(({ response }) => response.writeHead(status).end(body));
+    expect(await nginx.ask()).toEqual({ status, body });
+  });
+}
