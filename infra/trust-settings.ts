@@ -14,8 +14,19 @@ export interface TrustSettings {
   readonly refreshMinutes: number | undefined;
   /** How many executions of `refresh` there may be at once, 10 unless set; 0 leaves it to the account's own limit. */
   readonly refreshConcurrency: number;
+  /** Where schedulers that can't sign ask with a client certificate; absent where all sign. */
+  readonly domain: TrustDomain | undefined;
   /** The function's variables, as far as the context sets them; the defaults are the function's own. */
   readonly environment: Readonly<Record<string, string>>;
+}
+
+/** A domain name of one's own, at which API Gateway demands a client certificate. */
+export interface TrustDomain {
+  readonly name: string;
+  /** The certificate of the domain itself, in AWS Certificate Manager. */
+  readonly certificateArn: string;
+  /** The authorities of the client certificates, PEM text in S3. */
+  readonly truststore: { readonly bucket: string; readonly key: string };
 }
 
 /** Every fault of the context at once, each by its name there. */
@@ -89,6 +100,17 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     if (number === undefined) faults.push(`trust.${limits.name} ${limits.rule}`);
     return number;
   };
+  const domain = takeDomain(take('domain'), faults);
+  const clients = take('clients');
+  if (clients !== undefined) {
+    const text = JSON.stringify(clients);
+    if (SETTINGS.clients.parse(text) === undefined) faults.push(`trust.clients ${SETTINGS.clients.rule}`);
+    else if (domain === undefined)
+      faults.push('trust.clients needs trust.domain: without it, API Gateway checks who asks');
+    else environment[SETTINGS.clients.variable] = text;
+  } else if (domain !== undefined) {
+    faults.push('trust.clients is not set: where trust.domain is, it must name the clients that may ask');
+  }
   const refreshMinutes = takeNumber(REFRESH);
   const refreshConcurrency = takeNumber(CONCURRENCY) ?? REFRESH_LIMITS.concurrency;
   if (refreshMinutes !== undefined) faults.push(...faultsOfSchedule(refreshMinutes, environment));
@@ -100,6 +122,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     createSecret: createSecret === true,
     refreshMinutes,
     refreshConcurrency,
+    domain,
     environment,
   };
 }
@@ -108,6 +131,26 @@ function isGood(setting: Setting<unknown>, text: string): boolean {
   // The right to read the secret, and a new secret, are made of its name: an ARN is for the variable alone.
   if (setting === SETTINGS.secretId && text.includes(':')) return false;
   return setting.parse(text) !== undefined;
+}
+
+const DOMAIN_RULE =
+  'must be an object with "name" (a host name), "certificateArn" (of AWS Certificate Manager) and "truststore" (s3://bucket/key)';
+
+function takeDomain(value: unknown, faults: string[]): TrustDomain | undefined {
+  if (value === undefined) return undefined;
+  const { name, certificateArn, truststore, ...others } = (
+    typeof value === 'object' && value !== null ? value : {}
+  ) as Record<string, unknown>;
+  const place = typeof truststore === 'string' ? /^s3:\/\/([a-z0-9.-]{3,63})\/(.{1,1024})$/.exec(truststore) : null;
+  const isName = typeof name === 'string' && /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/.test(name);
+  const isArn =
+    typeof certificateArn === 'string' && /^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate\/.+$/.test(certificateArn);
+  const [, bucket, key] = place ?? [];
+  if (!isName || !isArn || bucket === undefined || key === undefined || Object.keys(others).length > 0) {
+    faults.push(`trust.domain ${DOMAIN_RULE}`);
+    return undefined;
+  }
+  return { name, certificateArn, truststore: { bucket, key } };
 }
 
 function wholeNumber(value: unknown, { least, most }: Limits): number | undefined {

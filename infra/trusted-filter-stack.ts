@@ -10,16 +10,22 @@ import {
 } from 'aws-cdk-lib';
 import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
 import {
+  ApiMapping,
+  DomainName,
   HttpApi,
   type HttpMethod,
+  HttpNoneAuthorizer,
   HttpStage,
   LogGroupLogDestination,
   PayloadFormatVersion,
+  SecurityPolicy,
 } from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpIamAuthorizer } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
 import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb';
 import { EventBus } from 'aws-cdk-lib/aws-events';
+import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { SETTINGS } from '../lambda/config.ts';
@@ -28,7 +34,7 @@ import { KeptLog } from './log-group.ts';
 import { RefreshFunction } from './refresh-function.ts';
 import { TABLE_KEY, TTL_ATTRIBUTE } from './table.ts';
 import { TrustFunction } from './trust-function.ts';
-import { EXAMPLE_SERVER, type TrustSettings } from './trust-settings.ts';
+import { EXAMPLE_SERVER, type TrustDomain, type TrustSettings } from './trust-settings.ts';
 
 export interface TrustedFilterStackProps extends StackProps {
   readonly trust: TrustSettings;
@@ -82,10 +88,12 @@ export class TrustedFilterStack extends Stack {
     }
     const ofRefresh = { by: SETTINGS.refreshFunction, name: refresh.functionName };
     filter.may(['lambda:InvokeFunction'], refresh.functionArn, ofRefresh);
-    const api = this.#api(filter);
+    const api = this.#api(filter, trust.domain);
 
     // Without the slash that a stage's own URL ends in: the routes begin with one.
-    new CfnOutput(this, 'ApiUrl', { value: api.apiEndpoint });
+    new CfnOutput(this, 'ApiUrl', {
+      value: trust.domain === undefined ? api.apiEndpoint : `https://${trust.domain.name}`,
+    });
     new CfnOutput(this, 'FunctionName', { value: filter.functionName });
     new CfnOutput(this, 'RefreshFunctionName', { value: refresh.functionName });
     new CfnOutput(this, 'DeadLetterQueueUrl', { value: refresh.deadLetters.queueUrl });
@@ -139,7 +147,11 @@ export class TrustedFilterStack extends Stack {
     });
   }
 
-  #api(filter: TrustFunction): HttpApi {
+  /**
+   * Whoever asks signs (IAM), on every route. With a domain of one's own, who asks at the filter's routes shows a client
+   * certificate instead: schedulers can do that, and can't sign. Everything else goes on to be signed.
+   */
+  #api(filter: TrustFunction, domain: TrustDomain | undefined): HttpApi {
     const integration = new HttpLambdaIntegration('FilterIntegration', filter, {
       payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
     });
@@ -147,15 +159,25 @@ export class TrustedFilterStack extends Stack {
       apiName: this.stackName,
       description: 'Answers cloud schedulers which hosts have the trust level that a workload requires.',
       createDefaultStage: false,
+      // At the default endpoint nobody asks for a client certificate.
+      disableExecuteApiEndpoint: domain !== undefined,
       defaultAuthorizer: new HttpIamAuthorizer(),
       // Whatever has no route of its own: the function says why not, as problem+json.
       defaultIntegration: integration,
     });
     for (const routeKey of ROUTE_KEYS) {
       const [method, path] = routeKey.split(' ') as [HttpMethod, string];
-      api.addRoutes({ path, methods: [method], integration });
+      const authorizer = domain === undefined ? {} : { authorizer: new HttpNoneAuthorizer() };
+      const routes = api.addRoutes({ path, methods: [method], integration, ...authorizer });
+      if (domain === undefined) continue;
+      for (const route of routes) {
+        Validations.of(route).acknowledge({
+          id: 'AwsSolutions-APIG4',
+          reason: 'API Gateway demands a client certificate at the domain, and the function checks its subject.',
+        });
+      }
     }
-    new HttpStage(this, 'Stage', {
+    const stage = new HttpStage(this, 'Stage', {
       httpApi: api,
       stageName: '$default',
       autoDeploy: true,
@@ -165,6 +187,21 @@ export class TrustedFilterStack extends Stack {
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
       },
     });
+    if (domain !== undefined) this.#domain(domain, api, stage);
     return api;
+  }
+
+  #domain({ name, certificateArn, truststore }: TrustDomain, api: HttpApi, stage: HttpStage): void {
+    const domainName = new DomainName(this, 'Domain', {
+      domainName: name,
+      certificate: Certificate.fromCertificateArn(this, 'DomainCertificate', certificateArn),
+      securityPolicy: SecurityPolicy.TLS_1_2,
+      mtls: { bucket: Bucket.fromBucketName(this, 'Truststore', truststore.bucket), key: truststore.key },
+    });
+    new ApiMapping(this, 'DomainMapping', { api, domainName, stage });
+    new CfnOutput(this, 'DomainTarget', {
+      description: 'What the name of the domain must point to in DNS (CNAME or alias).',
+      value: domainName.regionalDomainName,
+    });
   }
 }

@@ -16,6 +16,8 @@ export interface Config {
   readonly fleetSize: number;
   readonly maxHosts: number;
   readonly hostPattern?: RegExp | undefined;
+  /** The subjects of the client certificates that may ask; absent where API Gateway itself checks who asks. */
+  readonly clients?: ReadonlySet<string> | undefined;
   /** The annotation, label or affinity key by which a Kubernetes pod asks for trust. */
   readonly kubernetesKey: string;
   /** The function that takes over hosts which a request has no time to poll; without one, requests poll themselves. */
@@ -132,6 +134,11 @@ export const SETTINGS = {
     rule: 'must be a key as Kubernetes labels have: an optional DNS prefix and "/", then 1 to 63 letters, digits, "-", "_" or "."',
     parse: (text) => (KUBERNETES_KEY.test(text) ? text : undefined),
   } satisfies Setting<string>,
+  clients: {
+    variable: 'ATTESTATION_CLIENTS',
+    rule: 'must be a JSON array of at least one subject of a client certificate, such as ["CN=kube-scheduler"]',
+    parse: parseClients,
+  } satisfies Setting<ReadonlySet<string>>,
   refreshFunction: {
     variable: 'ATTESTATION_REFRESH_FUNCTION',
     rule: 'must be the name or ARN of the function that refreshes attestations',
@@ -196,6 +203,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     maxHosts: need(SETTINGS.maxHosts),
     hostPattern: read(SETTINGS.hostPattern),
     kubernetesKey: need(SETTINGS.kubernetesKey),
+    clients: read(SETTINGS.clients),
     refreshFunction: read(SETTINGS.refreshFunction),
     eventBus: read(SETTINGS.eventBus),
     unknownAlarmSeconds: need(SETTINGS.unknownAlarmSeconds),
@@ -212,6 +220,21 @@ function isAddress(text: string): boolean {
 /** A name that URLs keep as it is, rather than read as a number (`0x7f000001`) or refuse (`attester.1`). */
 function isHostName(text: string): boolean {
   return HOST_NAME.test(text) && URL.parse(`https://${text}`)?.hostname === text.toLowerCase();
+}
+
+function parseClients(text: string): ReadonlySet<string> | undefined {
+  try {
+    const subjects: unknown = JSON.parse(text);
+    const isGood = Array.isArray(subjects) && subjects.length > 0 && subjects.every(isSubject);
+    return isGood ? new Set(subjects as string[]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A distinguished name as API Gateway writes it: `CN=kube-scheduler,O=example`. */
+function isSubject(subject: unknown): boolean {
+  return typeof subject === 'string' && /^[A-Za-z][\w.-]*=./.test(subject) && subject.length <= 1_000;
 }
 
 function integer(least: number, most: number): (text: string) => number | undefined {

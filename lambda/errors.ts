@@ -40,6 +40,16 @@ export class MethodNotAllowedError extends TrustedFilterError {
   }
 }
 
+/** Whoever asks is none of the clients that may. */
+export class UnknownClientError extends TrustedFilterError {
+  readonly code = 'unknown-client';
+  readonly status = 403;
+
+  constructor(cause: unknown) {
+    super('The client certificate is none of those that may ask.', { cause });
+  }
+}
+
 /** Every fault of the configuration at once, each by the name of its setting; values are not repeated. */
 export class ConfigurationError extends TrustedFilterError {
   readonly code = 'configuration';

@@ -1,5 +1,6 @@
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { parseBody } from './body.ts';
+import { checkClient } from './client-subject.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { newDeadline } from './deadline.ts';
@@ -26,6 +27,7 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
   return async (event: Event, context: Partial<Context>): Promise<APIGatewayProxyStructuredResultV2> => {
     const protocol = protocolOf(event);
     const { config, filter, clock } = getParts();
+    checkClient(event, config.clients);
     const deadline = newDeadline({
       now: clock.now(),
       limitMs: protocol.limitMs,

@@ -6,6 +6,7 @@ import { protocolOf } from './routes.ts';
 const TITLES: Readonly<Record<string, string>> = {
   'invalid-request': 'The request is not valid',
   'too-many-hosts': 'The request has too many hosts',
+  'unknown-client': 'The client may not ask',
   'unknown-route': 'There is no such route',
   'method-not-allowed': 'The route does not take this method',
   configuration: 'The service is not configured',

@@ -4,11 +4,11 @@ import { InvalidRequestError } from './errors.ts';
 import { type FunctionLog, sinceMs } from './function-log.ts';
 import { describe } from './request-log.ts';
 import { type HandedOver, MOST_HOSTS } from './hand-over.ts';
+import { isHostName } from './host-name.ts';
 import { Refresher, type RefresherParts, type RefreshResult } from './refresher.ts';
 
 /** The function's own time-out, which the context says too. */
 const LIMIT_MS = 300_000;
-const LONGEST_NAME = 255;
 
 /**
  * The handler that attests hosts for later requests: those that a request hands over, or, on a schedule, all that
@@ -54,14 +54,10 @@ function parse(event: unknown): HandedOver | undefined {
   if (members?.['source'] === 'aws.events') return undefined;
   const hosts = members?.['hosts'];
   const owner = members?.['owner'];
-  if (!Array.isArray(hosts) || hosts.length > MOST_HOSTS || !hosts.every(isHost)) {
+  if (!Array.isArray(hosts) || hosts.length > MOST_HOSTS || !hosts.every(isHostName)) {
     const rule = `"hosts" must be an array of at most ${MOST_HOSTS} host names, or the event a scheduled one.`;
     throw new InvalidRequestError(rule);
   }
   if (typeof owner !== 'string' || owner === '') throw new InvalidRequestError('"owner" must be a string.');
   return { hosts, owner };
-}
-
-function isHost(name: unknown): name is string {
-  return typeof name === 'string' && name.length > 0 && name.length <= LONGEST_NAME && name.isWellFormed();
 }

@@ -78,10 +78,6 @@ export function renderAnswers(answers: readonly Answered[], entries: ReadonlyMap
   return answers.map((answer) => `${title(answer)}\n${rows(answer, entries)}`).join('\n');
 }
 
-function isNative(answer: unknown): answer is FilterAnswer {
-  return typeof answer === 'object' && answer !== null && 'hosts' in answer && 'rejected' in answer;
-}
-
 function title({ name, result }: Answered): string {
   return `${name} → ${result.statusCode}`;
 }

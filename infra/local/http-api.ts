@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { buffer } from 'node:stream/consumers';
+import { TLSSocket } from 'node:tls';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { KeyPair } from './certificates.ts';
 import { close, listen } from './listen.ts';
 
 /** Lambda's context, without what Node's runtime no longer offers. */
@@ -23,22 +26,34 @@ export class HttpApi {
   readonly url: string;
   readonly #server: Server;
 
-  private constructor(server: Server, port: number) {
+  private constructor(server: Server, port: number, scheme: string) {
     this.#server = server;
-    this.url = `http://127.0.0.1:${port}`;
+    this.url = `${scheme}://127.0.0.1:${port}`;
   }
 
-  /** @param routes route keys that the API has, `$default` among them where it has one */
-  static async start(handler: Handler, routes: readonly string[], port: number): Promise<HttpApi> {
-    const server = createServer((request, response) => {
+  /**
+   * @param routes route keys that the API has, `$default` among them where it has one
+   * @param mutualTls has it demand client certificates of an authority, as a domain with a truststore does
+   */
+  static async start(
+    handler: Handler,
+    routes: readonly string[],
+    port: number,
+    mutualTls?: KeyPair & { readonly ca: string },
+  ): Promise<HttpApi> {
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
       void serve(handler, routes, request, response).catch((error: unknown) => {
         console.error(error);
         if (!response.headersSent) response.writeHead(500, { 'content-type': 'application/json' });
         response.end('{"message":"Internal Server Error"}');
       });
-    });
+    };
+    const server =
+      mutualTls === undefined
+        ? createServer(answer)
+        : createTlsServer({ ...mutualTls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' }, answer);
     try {
-      return new HttpApi(server, await listen(server, port));
+      return new HttpApi(server, await listen(server, port), mutualTls === undefined ? 'http' : 'https');
     } catch (cause) {
       throw new Error(`Port ${port} is not free: choose another with --port, or --port 0 for any.`, { cause });
     }
@@ -113,6 +128,9 @@ function toEvent(request: IncomingMessage, body: Buffer, routes: readonly string
       apiId: 'local',
       domainName: request.headers.host ?? 'localhost',
       domainPrefix: 'local',
+      ...(request.socket instanceof TLSSocket
+        ? { authentication: { clientCert: clientCertificate(request.socket) } }
+        : {}),
       http: {
         method,
         path,
@@ -128,6 +146,19 @@ function toEvent(request: IncomingMessage, body: Buffer, routes: readonly string
     },
     ...(body.length === 0 ? {} : { body: body.toString(isText ? 'utf8' : 'base64') }),
     isBase64Encoded: body.length > 0 && !isText,
+  };
+}
+
+/** What API Gateway says of a client's certificate; the subject with its parts in the order of the certificate. */
+function clientCertificate(socket: TLSSocket) {
+  const certificate = socket.getPeerX509Certificate();
+  const oneLine = (name = ''): string => name.split('\n').join(',');
+  return {
+    clientCertPem: certificate?.toString() ?? '',
+    subjectDN: oneLine(certificate?.subject),
+    issuerDN: oneLine(certificate?.issuer),
+    serialNumber: certificate?.serialNumber ?? '',
+    validity: { notBefore: certificate?.validFrom ?? '', notAfter: certificate?.validTo ?? '' },
   };
 }
 

@@ -5,6 +5,7 @@ import { type Answered, hostsOf, renderAnswers } from './answer-table.ts';
 import { loadFunction, PARTS, type Part, startEnvironment } from './environment.ts';
 import { readFixtures } from './fixtures.ts';
 import { HttpApi, newContext } from './http-api.ts';
+import { MutualTlsFront } from './mutual-tls-front.ts';
 import { Schedule } from './schedule.ts';
 import { readEntries } from './table-view.ts';
 
@@ -16,6 +17,7 @@ test/events/ through once, prints what was answered, and serves until Ctrl-C.
 
   --once             end after the table
   --port PORT        where to listen (default 3000; 0 for any free port)
+  --mutual-tls DIR   demand a client certificate, as a domain of the stack's own does; writes one into DIR
   --schedule SECONDS refresh the hosts in use every so often, as a schedule of the stack does
   --without PART     leave a part out: ${PARTS.join(', ')}; may be given more than once
   --help             this text
@@ -31,6 +33,8 @@ interface Options {
   readonly port: number;
   readonly without: ReadonlySet<Part>;
   readonly scheduleSeconds: number | undefined;
+  /** Where to write what a client needs. */
+  readonly mutualTls: string | undefined;
 }
 
 /** @throws {Error} naming the option and the rule */
@@ -39,6 +43,7 @@ function parseOptions(args: readonly string[]): Options | 'help' {
     args: [...args],
     options: {
       once: { type: 'boolean', default: false },
+      'mutual-tls': { type: 'string' },
       port: { type: 'string', default: '3000' },
       schedule: { type: 'string' },
       without: { type: 'string', multiple: true, default: [] },
@@ -54,13 +59,14 @@ function parseOptions(args: readonly string[]): Options | 'help' {
     if (part === undefined) throw new Error(`--without takes one of ${PARTS.join(', ')}`);
     without.add(part);
   }
-  if (values.schedule === undefined) return { once: values.once, port, without, scheduleSeconds: undefined };
+  const { once, 'mutual-tls': mutualTls } = values;
+  if (values.schedule === undefined) return { once, port, without, scheduleSeconds: undefined, mutualTls };
   const scheduleSeconds = /^\d{1,5}$/.test(values.schedule) ? Number(values.schedule) : NaN;
   if (!(scheduleSeconds >= 1 && scheduleSeconds <= 86_400)) {
     throw new Error('--schedule must be a whole number of seconds, 1 to 86400');
   }
   if (without.has('refresh')) throw new Error('--schedule needs refresh, which --without leaves out');
-  return { once: values.once, port, without, scheduleSeconds };
+  return { once, port, without, scheduleSeconds, mutualTls };
 }
 
 async function main(options: Options): Promise<void> {
@@ -80,8 +86,9 @@ async function main(options: Options): Promise<void> {
   let api: HttpApi | undefined;
   let schedule: Schedule | undefined;
   try {
-    const handler = await loadFunction(environment.env);
-    api = await HttpApi.start(handler, ROUTE_KEYS, options.port);
+    const front = options.mutualTls === undefined ? undefined : await MutualTlsFront.make(options.mutualTls);
+    const handler = await loadFunction({ ...environment.env, ...front?.env });
+    api = await HttpApi.start(handler, ROUTE_KEYS, options.port, front?.server);
     const parts = [...environment.parts];
     if (options.scheduleSeconds !== undefined) {
       schedule = new Schedule(options.scheduleSeconds, environment.env);
@@ -91,7 +98,9 @@ async function main(options: Options): Promise<void> {
 
     const answers: Answered[] = [];
     for (const fixture of readFixtures()) {
-      const answered = handler(fixture.event, newContext()).then((result) => answers.push({ ...fixture, result }));
+      const answered = handler(front?.authenticated(fixture.event) ?? fixture.event, newContext()).then((result) =>
+        answers.push({ ...fixture, result }),
+      );
       await Promise.race([answered, stopped]);
       // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- set by a signal
       if (isStopping) return;
@@ -100,7 +109,7 @@ async function main(options: Options): Promise<void> {
     console.log(`\n${renderAnswers(answers, entries)}`);
 
     if (options.once) return;
-    console.log(`Ready. Ctrl-C ends it. Ask from another terminal:\n\n${curlLine(api.url)}\n`);
+    console.log(`Ready. Ctrl-C ends it. Ask from another terminal:\n\n${curlLine(api.url, front?.curlOptions)}\n`);
     await stopped;
   } finally {
     schedule?.close();
@@ -109,12 +118,12 @@ async function main(options: Options): Promise<void> {
   }
 }
 
-function curlLine(url: string): string {
+function curlLine(url: string, options = ''): string {
   const body = {
     filter_properties: { instance_type: { extra_specs: { 'trust:trusted_host': 'trusted' } } },
     host_states: [{ nodename: 'compute-9.example.com' }, { nodename: 'untrusted-9.example.com' }],
   };
-  return `curl -s ${url}/filter -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+  return `curl -s ${options}${url}/filter -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
 }
 
 try {

@@ -2,12 +2,10 @@ import type { RequiredTrust } from '../entry.ts';
 import { InvalidRequestError, TooManyHostsError } from '../errors.ts';
 import { requiredTrust } from '../extra-specs.ts';
 import type { FilterRequest, Protocol } from '../filter-request.ts';
+import { isHostName } from '../host-name.ts';
+import { isObject, type Members } from '../members.ts';
 import { clean } from '../quote.ts';
 import type { Verdicts } from '../trusted-filter.ts';
-
-const LONGEST_NAME = 255;
-
-type Members = Readonly<Record<string, unknown>>;
 
 /** How Nova's objects say what they hold. */
 const DATA = 'nova_object.data';
@@ -50,10 +48,10 @@ function parse(body: unknown, maxHosts: number): ExternalRequest {
     const entry: unknown = list[i];
     if (typeof entry !== 'object' || entry === null) continue;
     const service = (entry as Members)['host'];
-    if (!isName(service)) continue;
+    if (!isHostName(service)) continue;
     if (trust !== undefined) {
       const hypervisor = (entry as Members)['hypervisor_hostname'];
-      if (!isName(hypervisor)) {
+      if (!isHostName(hypervisor)) {
         spoilt.add(service);
         continue;
       }
@@ -95,12 +93,4 @@ function render({ services, spoilt }: ExternalRequest, { reasons, passing }: Ver
   const hosts: string[] = [];
   for (const [service, isPassing] of passes) if (isPassing) hosts.push(service);
   return { hosts };
-}
-
-function isName(value: unknown): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= LONGEST_NAME && value.isWellFormed();
-}
-
-function isObject(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -50,6 +50,27 @@ const DIALECTS: readonly Dialect[] = [
     }),
     passing: ({ Nodes }: { Nodes: { items: unknown[] } }) => Nodes.items.length,
   },
+  {
+    name: 'Nova external scheduler',
+    route: 'POST /nova/external-scheduler',
+    body: (hosts, isTrustAsked) => ({
+      spec: {
+        'nova_object.name': 'RequestSpec',
+        'nova_object.data': {
+          flavor: {
+            'nova_object.data': {
+              name: 'm1.large',
+              extra_specs: isTrustAsked ? { 'trust:trusted_host': 'trusted' } : {},
+            },
+          },
+        },
+      },
+      rebuild: false,
+      hosts: hosts.map((hypervisor_hostname, i) => ({ host: `nova-compute-${i}`, hypervisor_hostname })),
+      weights: Object.fromEntries(hosts.map((_, i) => [`nova-compute-${i}`, 1])),
+    }),
+    passing: ({ hosts }: { hosts: unknown[] }) => hosts.length,
+  },
 ];
 
 /** Each protocol with every host in memory, and asked for nothing, beside the JSON of the same body. */

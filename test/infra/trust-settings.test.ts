@@ -195,3 +195,45 @@ describe('the schedule', () => {
     ]);
   });
 });
+
+describe('a domain with client certificates', () => {
+  const domain = {
+    name: 'trust.example.net',
+    certificateArn: 'arn:aws:acm:eu-west-1:123456789012:certificate/0a1b2c3d',
+    truststore: 's3://trust-stores/a/schedulers.pem',
+  };
+  const minimal = { server: 'oat.example.net', secretName: 'filter/certificate' };
+  const faultsOf = (more: object): readonly string[] => {
+    try {
+      parseTrustSettings({ ...minimal, ...more });
+    } catch (error) {
+      return (error as TrustSettingsError).faults;
+    }
+    return [];
+  };
+
+  test('is read with the clients that may ask', () => {
+    const settings = parseTrustSettings({ ...minimal, domain, clients: ['CN=nova'] });
+    expect(settings.domain).toEqual({ ...domain, truststore: { bucket: 'trust-stores', key: 'a/schedulers.pem' } });
+    expect(settings.environment).toMatchObject({ ATTESTATION_CLIENTS: '["CN=nova"]' });
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['no clients', { domain }, /^trust\.clients is not set/],
+    ['an empty list of clients', { domain, clients: [] }, /^trust\.clients must be/],
+    ['a client that is no subject', { domain, clients: ['nova'] }, /^trust\.clients must be/],
+    ['clients as a text', { domain, clients: 'CN=nova' }, /^trust\.clients must be/],
+    ['clients and no domain', { clients: ['CN=nova'] }, /^trust\.clients needs trust\.domain/],
+    [
+      'a name with a scheme',
+      { domain: { ...domain, name: 'https://a.b' }, clients: ['CN=a'] },
+      /^trust\.domain must be/,
+    ],
+    ['a truststore that is a URL', { domain: { ...domain, truststore: 'https://a/b' } }, /^trust\.domain must be/],
+    ['no certificate', { domain: { ...domain, certificateArn: undefined } }, /^trust\.domain must be/],
+    ['a member that is none', { domain: { ...domain, port: 1 }, clients: ['CN=a'] }, /^trust\.domain must be/],
+    ['a domain that is a text', { domain: 'trust.example.net' }, /^trust\.domain must be/],
+  ])('is refused with %s', (_, more, fault) => {
+    expect(faultsOf(more).filter((text) => fault.test(text))).toHaveLength(1);
+  });
+});

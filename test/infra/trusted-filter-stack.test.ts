@@ -7,6 +7,7 @@ import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { AttributeType, Table } from 'aws-cdk-lib/aws-dynamodb';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import cdkJson from '../../cdk.json' with { type: 'json' };
+import { ROUTE_KEYS } from '../../lambda/routes.ts';
 import { parseTrustSettings } from '../../infra/trust-settings.ts';
 import { TrustedFilterStack } from '../../infra/trusted-filter-stack.ts';
 import { recordOutput } from '../reporters/record.ts';
@@ -450,5 +451,62 @@ describe('the stack', () => {
     new Table(bare, 'Table', { partitionKey: { name: 'id', type: AttributeType.STRING } });
     const { violations } = new AwsSolutionsChecks().validateScope(bare);
     expect(violations.map(({ ruleName }) => ruleName)).toEqual(['AwsSolutions-DDB3']);
+  });
+});
+
+describe('a domain with client certificates', () => {
+  const domain = {
+    name: 'trust.example.net',
+    certificateArn: 'arn:aws:acm:eu-west-1:123456789012:certificate/0a1b2c3d',
+    truststore: 's3://trust-stores/schedulers.pem',
+  };
+  const clients = ['CN=kube-scheduler', 'CN=nova-scheduler,O=example'];
+  let mutual: Template;
+  let stack: TrustedFilterStack;
+  beforeAll(() => {
+    stack = makeStack({ ...TRUST, domain, clients });
+    mutual = Template.fromStack(stack);
+  });
+
+  /** The routes of a template by how who asks is known. */
+  const routesOf = (from: Template): Record<string, string[]> => {
+    const routes = Object.values(from.findResources('AWS::ApiGatewayV2::Route') as Record<string, Resource>);
+    const keys = (type: string): string[] =>
+      routes
+        .filter(({ Properties }) => Properties['AuthorizationType'] === type)
+        .map(({ Properties }) => String(Properties['RouteKey']))
+        .sort();
+    return { AWS_IAM: keys('AWS_IAM'), NONE: keys('NONE') };
+  };
+
+  test('is demanded at the domain alone: the default endpoint is off', () => {
+    mutual.hasResourceProperties('AWS::ApiGatewayV2::Api', { DisableExecuteApiEndpoint: true });
+    mutual.hasResourceProperties('AWS::ApiGatewayV2::DomainName', {
+      DomainName: 'trust.example.net',
+      MutualTlsAuthentication: { TruststoreUri: 's3://trust-stores/schedulers.pem' },
+      DomainNameConfigurations: [
+        Match.objectLike({ CertificateArn: domain.certificateArn, SecurityPolicy: 'TLS_1_2' }),
+      ],
+    });
+    mutual.resourceCountIs('AWS::ApiGatewayV2::ApiMapping', 1);
+    template.hasResourceProperties('AWS::ApiGatewayV2::Api', { DisableExecuteApiEndpoint: false });
+    template.resourceCountIs('AWS::ApiGatewayV2::DomainName', 0);
+  });
+
+  test('opens the filter’s routes and no other, and without it no route is open', () => {
+    expect(routesOf(mutual)).toEqual({ AWS_IAM: ['$default'], NONE: [...ROUTE_KEYS].sort() });
+    expect(routesOf(template)).toEqual({ AWS_IAM: ['$default', ...ROUTE_KEYS].sort(), NONE: [] });
+    expect(routesOf(scheduledTemplate).NONE).toEqual([]);
+  });
+
+  test('has the function check the subject', () => {
+    const variables = {
+      Environment: { Variables: Match.objectLike({ ATTESTATION_CLIENTS: JSON.stringify(clients) }) },
+    };
+    mutual.hasResourceProperties('AWS::Lambda::Function', variables);
+  });
+
+  test('is as the AwsSolutions rules want it', () => {
+    expect(Annotations.fromStack(stack).findError('*', Match.anyValue())).toEqual([]);
   });
 });

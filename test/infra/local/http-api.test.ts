@@ -1,6 +1,11 @@
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { type Handler, HttpApi } from '../../../infra/local/http-api.ts';
+import { MutualTlsFront } from '../../../infra/local/mutual-tls-front.ts';
 
 const seen: APIGatewayProxyEventV2[] = [];
 let api: HttpApi;
@@ -74,4 +79,37 @@ test('a body over ten megabytes does not reach the function', async () => {
   const response = await fetch(`${url}/filter`, { method: 'POST', body: 'x'.repeat(10 * 1024 * 1024 + 1) });
   expect(response.status).toBe(413);
   expect(seen).toEqual([]);
+});
+
+describe('a front that demands client certificates', () => {
+  let front: MutualTlsFront;
+  let folder: string;
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'front-'));
+    front = await MutualTlsFront.make(folder);
+    api = await HttpApi.start(echo, ['POST /filter'], 0, front.server);
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const ask = (options: object): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const call = request(`${api.url}/filter`, { method: 'POST', ca: front.server.ca, ...options }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      });
+      call.on('error', reject);
+      call.end('{}');
+    });
+  const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
+
+  test('says whose certificate it was, and answers nobody without one', async () => {
+    expect(await ask({ cert: read('client.pem'), key: read('client.key') })).toBe(201);
+    expect(seen[0]?.requestContext.authentication?.clientCert).toMatchObject({
+      subjectDN: 'CN=scheduler',
+      issuerDN: 'CN=trusted-filter local schedulers',
+    });
+    await expect(ask({})).rejects.toThrow();
+    expect(seen).toHaveLength(1);
+    expect(statSync(join(folder, 'client.key')).mode & 0o077).toBe(0);
+  });
 });
