@@ -8,8 +8,9 @@ import { companyNow, type Entry, finding, isAttested, isLeftPending, isRenewed, 
 import type { HandOver } from './hand-over.ts';
 import { type Batch, PollQueue, type Target } from './poll-queue.ts';
 import { type Outcome, type Polled, Poller, type PollerOptions } from './poller.ts';
-import { nextClaims, pickProbes, type PollPlan, type Stale } from './polls.ts';
-import { ProbeRound } from './probe-round.ts';
+import { nextClaims, type PollPlan, type Stale } from './polls.ts';
+import { Prober } from './prober.ts';
+import { Rereads } from './rereads.ts';
 import type { ShardActor, ShardActorParts } from './shard-actor.ts';
 import { TableAccess } from './table-access.ts';
 import type { Waiter } from './waiter.ts';
@@ -23,9 +24,6 @@ export interface HostResolverOptions extends ShardActorParts, PollerOptions {
   readonly announcer?: Announcer | undefined;
 }
 
-const FIRST_REREAD_MS = 250;
-const LONGEST_REREAD_MS = 1_000;
-const REREAD_GROWTH = 1.1;
 /** How long before a request's answer the last write for it is given up. */
 const ANSWER_MS = 50;
 /** How long a write may take that no half of a deadline is left for. */
@@ -56,16 +54,14 @@ export class HostResolver {
   readonly #polls: PollQueue;
   readonly #table: TableAccess;
   readonly #claims: Claims;
+  readonly #prober: Prober;
+  readonly #rereads: Rereads;
   readonly #wanted = new WantedHosts();
   /** What goes on beside the loop, and is to be done before a request is answered. */
   readonly #beside = new Set<Promise<void>>();
-  #round: ProbeRound | undefined;
   #running = false;
   #loop: Promise<void> = Promise.resolve();
   #isDirty = false;
-  /** Whether to look again for what others have claimed, and how often that was done. */
-  #reread: 'none' | 'planned' | 'due' = 'none';
-  #rereads = 0;
 
   constructor(options: HostResolverOptions) {
     this.#options = options;
@@ -79,8 +75,20 @@ export class HostResolver {
       sending: (batch) => this.#sending(batch),
       claimAgain: (targets) => this.#claimAgain(targets),
       finish: (batch, polled) => this.#finish(batch, polled),
-      dropped: (batch) => this.#goOnBeside(this.#notice(batch, NOT_POLLED)),
+      dropped: (batch) => this.#goOnBeside(this.#prober.notice(batch)),
       freed: () => this.#wake(),
+    });
+    this.#prober = new Prober({
+      ...options,
+      polls: this.#polls,
+      waitersOf: (targets) => this.#wanted.waitersOf(targets),
+      claimEnd: () => this.#claims.end(),
+      take: (shard, hosts, waiting) => this.#take(shard, hosts, { waiting }),
+      write: (targets, outcome) => this.#table.write(targets, outcome, this.#writeBy(targets)),
+      ended: () => this.#wake(),
+    });
+    this.#rereads = new Rereads(options.clock, () => {
+      if (!this.#wanted.isEmpty) this.#wake();
     });
   }
 
@@ -144,9 +152,8 @@ export class HostResolver {
     if (hosts.length > 0) await handOver.send(hosts, randomUUID());
   }
 
-  #isWanted({ targets, round }: Batch): boolean {
-    const hosts = round !== undefined && round === this.#round ? round.targets : targets;
-    return hosts.some((target) => this.#wanted.has(target));
+  #isWanted(batch: Batch): boolean {
+    return this.#prober.targetsOf(batch).some((target) => this.#wanted.has(target));
   }
 
   /** Takes batches that nobody waits for out of the queue, and ends their claims. */
@@ -156,7 +163,7 @@ export class HostResolver {
       const outcome = parent?.polled.outcome ?? unchanged;
       if (claimedUntil !== undefined) await this.#table.write(targets, this.#claims.ending(outcome), until);
     });
-    await Promise.all([...writes, ...unwanted.map((batch) => this.#notice(batch, NOT_POLLED))]);
+    await Promise.all([...writes, ...unwanted.map((batch) => this.#prober.notice(batch))]);
   }
 
   /** Runs the one loop of this environment, or has it go round once more. */
@@ -187,8 +194,7 @@ export class HostResolver {
   async #lookAtTable(): Promise<void> {
     const now = this.#options.clock.now();
     const looks: Promise<void>[] = [];
-    const isRereadDue = this.#reread === 'due';
-    if (isRereadDue) this.#reread = 'none';
+    const isRereadDue = this.#rereads.takeDue();
     for (const [shard, wanted] of this.#wanted.shards) {
       if (wanted.waits && isRereadDue) {
         looks.push(this.#table.look(shard, 'strong', this.#tableBy(shard)));
@@ -214,7 +220,7 @@ export class HostResolver {
 
   /** Whether a host is decided for a waiter, which may also wait for what a probe shows. */
   #isDecided(waiter: Waiter, host: string, known: Entry, now: number): boolean {
-    return this.#round?.isWaitedForBy(waiter, host) !== true && this.#isKnown(waiter, host, known, now);
+    return !this.#prober.isWaitedForBy(waiter, host) && this.#isKnown(waiter, host, known, now);
   }
 
   /** Whether a waiter has what it wants: by what is known of the host, or by what decided it for this waiter before. */
@@ -231,11 +237,11 @@ export class HostResolver {
   async #claim(): Promise<void> {
     const { clock, plan } = this.#options;
     const { clear, doubtful, handed } = this.#unclaimed(clock.now());
-    this.#planReread();
+    this.#rereads.plan(this.#wanted.shards.some(([, { waits }]) => waits));
     const claims = nextClaims(clear, this.#polls.load, plan);
     await Promise.all([
       this.#claimAndPoll(claims),
-      doubtful.length > 0 ? this.#probe(doubtful) : undefined,
+      doubtful.length > 0 ? this.#prober.probe(doubtful) : undefined,
       handed.length > 0 ? this.#handOver(handed) : undefined,
     ]);
     await this.#dropUnwanted(clock.now() + GRACE_MS);
@@ -249,7 +255,7 @@ export class HostResolver {
       const hosts = { clear: [] as Target[], doubtful: [] as Target[], handed: [] as Target[] };
       wanted.waits = false;
       for (const [host, waiters] of wanted.waiters) {
-        if (this.#polls.busy.has(host) || this.#round?.holds(host) === true) continue;
+        if (this.#polls.busy.has(host) || this.#prober.holds(host)) continue;
         if (this.#claims.isOthers(shard.claim(host), now)) {
           wanted.waits = true;
           continue;
@@ -333,40 +339,6 @@ export class HostResolver {
     };
   }
 
-  /** Probes the service with a few of the hosts of which it is in doubt why they failed, and has the others wait. */
-  async #probe(doubtful: readonly Stale<ShardActor>[]): Promise<void> {
-    const { clock, counts } = this.#options;
-    const now = clock.now();
-    const targets = doubtful.flatMap(({ shard, hosts }) => hosts.map((host) => ({ ...host, shard })));
-    const probes = new Set<string>();
-    let round = this.#round;
-    const isNew = round === undefined;
-    if (round === undefined) {
-      const wasAnswered = ({ shard, host }: Target): boolean => shard.known(host, now).attestation !== undefined;
-      const candidates = targets.map((target) => ({ target, wasAnswered: wasAnswered(target) }));
-      for (const { target } of pickProbes(candidates, Math.random)) probes.add(target.host);
-      const waiters = this.#wanted.waitersOf(targets);
-      round = new ProbeRound({ targets, waiters, startedAt: now, heldUntil: this.#claims.end() });
-      this.#round = round;
-    } else {
-      round.join(targets);
-    }
-    const { heldUntil } = round;
-    const claimed = await Promise.all(
-      doubtful.map(({ shard, hosts }) => {
-        const own = hosts.filter(({ host }) => probes.has(host));
-        return this.#take(shard, own, { waiting: { hosts: hosts.map(({ host }) => host), until: heldUntil } });
-      }),
-    );
-    if (!isNew) return;
-    const polls = claimed.flatMap(({ targets: own, until }) => own.map((target) => ({ target, until })));
-    counts.add('Probes', polls.length);
-    round.begin(polls.length);
-    for (const { target, until } of polls) this.#polls.addProbe(target, until, round);
-    // Others have claimed or decided the hosts meanwhile.
-    if (polls.length === 0) await this.#notice({ round: undefined }, NOT_POLLED);
-  }
-
   /** Claims hosts in a name of their own and hands them over in it; from then on they are claimed by somebody else. */
   async #handOver(handed: readonly Stale<ShardActor>[]): Promise<void> {
     const owner = randomUUID();
@@ -404,31 +376,13 @@ export class HostResolver {
     const outcome = announcer === undefined ? polled.outcome : announcing(polled.outcome);
     await this.#table.write(targets, this.#claims.ending(outcome), this.#writeBy(targets));
     // The probe's own result must be there before the end of its round is written over it.
-    await this.#notice(batch, polled);
+    await this.#prober.notice(batch, polled);
     const shards = new Set(targets.map(({ shard }) => shard));
     const hosts = new Set(targets.map(({ host }) => host));
     for (const [shard, { waiters }] of this.#wanted.shards) {
       if (shards.has(shard)) this.#settle(shard, new Map([...waiters].filter(([host]) => hosts.has(host))));
     }
     if (announcer !== undefined) this.#goOnBeside(announcer.announce(targets, clock.now() + GRACE_MS));
-  }
-
-  /** Ends the round of probes, where a poll shows how it ends. */
-  async #notice(
-    batch: Pick<Batch, 'round'>,
-    { isAnswered, isConclusive }: Pick<Polled, 'isAnswered' | 'isConclusive'>,
-  ): Promise<void> {
-    const { clock, counts, timing } = this.#options;
-    const round = this.#round;
-    const isProbe = batch.round !== undefined && batch.round === round;
-    const shows = round?.notice({ isProbe, isAnswered, isConclusive });
-    if (round === undefined || shows === undefined) return;
-    if (shows === 'hangs') counts.add('ProbesFailed');
-    const { targets } = round;
-    const change = round.outcome(shows, clock.now(), timing);
-    await this.#table.write(targets, change, this.#writeBy(targets));
-    this.#round = undefined;
-    this.#wake();
   }
 
   #goOnBeside(work: Promise<void>): void {
@@ -450,24 +404,8 @@ export class HostResolver {
   #tableBy(shard: ShardActor): number {
     return this.#wanted.tableBy(shard) ?? this.#options.clock.now();
   }
-
-  /** Looks again, after a while, for what others have claimed: at all such shards at once. */
-  #planReread(): void {
-    const { clock } = this.#options;
-    if (!this.#wanted.shards.some(([, { waits }]) => waits)) {
-      this.#rereads = 0;
-    } else if (this.#reread === 'none') {
-      this.#reread = 'planned';
-      const delayMs = Math.min(LONGEST_REREAD_MS, FIRST_REREAD_MS * REREAD_GROWTH ** this.#rereads++);
-      void clock.wait(delayMs * (0.75 + Math.random() / 4)).then(() => {
-        this.#reread = 'due';
-        if (!this.#wanted.isEmpty) this.#wake();
-      });
-    }
-  }
 }
 
-const NOT_POLLED = { isAnswered: false, isConclusive: false };
 const unchanged: Outcome = (_host, entry) => entry;
 
 /** The same outcome, and that it is to be announced, where the level of a host changed. */

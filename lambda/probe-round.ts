@@ -24,7 +24,6 @@ export class ProbeRound {
   #hasEnded = false;
 
   constructor(options: {
-    readonly targets: readonly Target[];
     readonly waiters: ReadonlySet<Waiter>;
     readonly startedAt: number;
     readonly heldUntil: number;
@@ -32,10 +31,9 @@ export class ProbeRound {
     this.#waiters = options.waiters;
     this.#startedAt = options.startedAt;
     this.heldUntil = options.heldUntil;
-    this.join(options.targets);
   }
 
-  /** Adds hosts that wait for the round's end too. */
+  /** Adds hosts that wait for the round's end. */
   join(targets: readonly Target[]): void {
     for (const target of targets) {
       this.targets.push(target);

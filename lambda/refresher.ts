@@ -46,12 +46,12 @@ export class Refresher {
     const { recheckSeconds } = config;
     const endsAt = Math.min(this.#endsAt, clock.now() + TAKE_OVER_MS);
     let attested = 0;
-    for (let left: readonly string[] = [...new Set(hosts)]; left.length > 0;) {
+    for (let left: readonly string[] = [...new Set(hosts)]; left.length > 0 && clock.now() < endsAt;) {
       const refreshed = await cache.refresh(left, newInvocation(this.#deadline(endsAt), { claimedBy: owner }));
       attested += refreshed.attested;
       left = refreshed.paused;
       const pauseMs = refreshed.pausedUntil - clock.now();
-      if (left.length === 0 || pauseMs > LONGEST_PAUSE_MS || refreshed.pausedUntil >= endsAt) break;
+      if (left.length === 0 || pauseMs > LONGEST_PAUSE_MS) break;
       await clock.wait(Math.max(pauseMs, recheckSeconds * 1000, 100));
     }
     await this.#announce(hosts);
