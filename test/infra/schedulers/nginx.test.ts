@@ -344,8 +344,8 @@ function describeWith(nginxPath: string): void {
       await nginx.ask();
       behave(({ response }) => response.end(GOOD));
       await nginx.ask();
-      // The line of a request before, which its answer did not wait for, may come after it.
-      expect(nginx.log.slice(before).filter((line) => line.includes(PATH))).toEqual([
+      // nginx lingers over the requests of the tests before, which came to no upstream, and may log them only now.
+      expect(nginx.log.slice(before).filter((line) => !line.includes('upstream=- '))).toEqual([
         expect.stringMatching(/^\S+ upstream=127\.0\.0\.1:\d+ status=403 seconds=\S+ request="POST \S+ HTTP\/1\.\d"$/),
       ]);
     });
