@@ -253,6 +253,11 @@ function describeWith(nginxPath: string): void {
       expect(await nginx.ask()).toEqual({ status: 200, body });
     });
 
+    test('does nothing that an answer asks of it', async () => {
+      behave(({ response }) => response.writeHead(200, { 'x-accel-redirect': '/no-host' }).end(GOOD));
+      expect(await nginx.ask()).toEqual({ status: 200, body: GOOD });
+    });
+
     test.each([
       ['with space between', ' { "hosts" : [ "nova-compute-1" , "b" ] }\r\n'],
       ['with names that JSON escapes', '{"hosts":["a\\"]}","\\\\","\\u00e4ä"]}'],
@@ -275,7 +280,7 @@ function describeWith(nginxPath: string): void {
     test('with any status from 300 on', async () => {
       let status = 0;
       behave(({ response }) => response.writeHead(status, { location: 'https://elsewhere.example.com/' }).end(GOOD));
-      for (status = 300; status < 600; status++) {
+      for (status = 300; status <= 999; status += status < 600 ? 1 : 57) {
         expect([status, await nginx.ask()]).toEqual([status, { status: 200, body: NOBODY }]);
       }
     }, 60_000);
@@ -313,6 +318,10 @@ function describeWith(nginxPath: string): void {
         'the answer is cut short',
         ({ response, socket }) =>
           response.writeHead(200, { 'content-length': 1_000 }).write(GOOD.slice(0, -2), () => socket.end()),
+      ],
+      [
+        'the answer wants another protocol',
+        ({ response }) => response.socket?.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n${GOOD}`),
       ],
       ['the answer is no HTTP', ({ response }) => response.socket?.end('nova-compute-1')],
       ['the answer stops half way', ({ response }) => response.write(GOOD.slice(0, -2))],
