@@ -33,7 +33,7 @@ function parse(body: unknown, maxHosts: number): ExternalRequest {
   if (!isObject(body)) throw new InvalidRequestError('The body must be a JSON object.');
   const spec = isObject(body['spec']) ? body['spec'][DATA] : undefined;
   // Nova's rule for filters: a rebuild stays where it is, and is not checked.
-  const trust = body['rebuild'] === true ? undefined : parseTrust(spec);
+  const trust = body['rebuild'] === true && !isRebuildByHintAlone(spec) ? undefined : parseTrust(spec);
   const workload = parseWorkload(spec);
   const list = body['hosts'];
   if (!Array.isArray(list)) throw new InvalidRequestError('"hosts" must be an array.');
@@ -60,6 +60,16 @@ function parse(body: unknown, maxHosts: number): ExternalRequest {
     services.push(service);
   }
   return { hosts, services, spoilt, trust, workload };
+}
+
+/**
+ * Whether a rebuild is none: what marks it is a scheduler hint (`nova/scheduler/utils.py`, `request_is_rebuild`) that any
+ * user may give to any request. Nova gives it together with the one host that it is about (`nova/compute/api.py`).
+ */
+function isRebuildByHintAlone(spec: unknown): boolean {
+  if (!isObject(spec) || !isObject(spec['scheduler_hints']) || !('force_hosts' in spec)) return false;
+  const forced = spec['force_hosts'];
+  return '_nova_check_type' in spec['scheduler_hints'] && !(Array.isArray(forced) && forced.length > 0);
 }
 
 function parseTrust(spec: unknown): RequiredTrust | undefined {

@@ -77,17 +77,16 @@ class TrustedFilter(filters.BaseHostFilter):
     RUN_ON_REBUILD = False
 
     def filter_all(self, filter_obj_list, spec_obj):
-        hosts = list(filter_obj_list)
-        # The rule of BaseHostFilter._filter_one, for all hosts at once.
-        if not self.RUN_ON_REBUILD and utils.request_is_rebuild(spec_obj):
-            return hosts
-        return self._passing(hosts, spec_obj)
+        return self._passing(list(filter_obj_list), spec_obj)
 
     def host_passes(self, host_state, spec_obj):
         return bool(self._passing([host_state], spec_obj))
 
     def _passing(self, hosts, spec_obj):
         try:
+            # The rule of BaseHostFilter._filter_one, for all hosts at once.
+            if not self.RUN_ON_REBUILD and is_rebuild(spec_obj):
+                return hosts
             requirement = required_trust(spec_obj.flavor.extra_specs)
             if not requirement:
                 return hosts
@@ -109,6 +108,20 @@ class TrustedFilter(filters.BaseHostFilter):
             LOG.error('No host passes: %s: %s',
                       type(error).__name__, printable(str(error)))
         return []
+
+
+def is_rebuild(spec_obj):
+    """Whether Nova rebuilds an instance, on the host where it is.
+
+    What marks a rebuild is a hint that any user may give to any request:
+    Nova's own comes with the host.
+    """
+    if not utils.request_is_rebuild(spec_obj):
+        return False
+    if 'force_hosts' not in spec_obj or spec_obj.force_hosts:
+        return True
+    LOG.warning('The hint of a rebuild counts for nothing: no host is forced')
+    return False
 
 
 def required_trust(extra_specs):

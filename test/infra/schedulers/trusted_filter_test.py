@@ -25,10 +25,12 @@ import unittest
 from unittest import mock
 
 import eventlet
+from nova import context
 from nova import objects
 from nova.api.validation.extra_specs import validators
 from nova.scheduler import filters
 from nova.scheduler import host_manager
+from nova.scheduler import utils
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../..')
 sys.path.insert(0, os.path.join(ROOT, 'infra/schedulers/nova'))
@@ -47,8 +49,9 @@ def file(name):
     return os.path.join(CERTIFICATES, name)
 
 
-def spec(extra_specs, hints=None):
+def spec(extra_specs, hints=None, **more):
     return objects.RequestSpec(
+        **more,
         instance_uuid='5f0c1c5e-9f0e-4a0b-8f5d-2b7f6a1c9d10',
         project_id='6b1f0f0e8a0b4a2c9d3e',
         scheduler_hints=hints or {},
@@ -149,9 +152,9 @@ class FilterTest(unittest.TestCase):
             CONF.set_override(name, value, group='trust')
             self.addCleanup(CONF.clear_override, name, group='trust')
 
-    def passing(self, extra_specs=TRUSTED, hosts=FLEET, hints=None, index=0):
+    def passing(self, extra_specs=TRUSTED, hosts=FLEET, hints=None, index=0, **more):
         """The nodes that Nova's own handler lets pass."""
-        passed = self.handler.get_filtered_objects(self.filters, hosts, spec(extra_specs, hints), index)
+        passed = self.handler.get_filtered_objects(self.filters, hosts, spec(extra_specs, hints, **more), index)
         return [state.nodename for state in passed]
 
     def assert_nobody(self, reason, **more):
@@ -200,10 +203,27 @@ class WellTest(FilterTest):
         self.assertEqual(0, self.server.connections)
 
     def test_a_rebuild_passes_all_with_no_call(self):
-        self.assertEqual(500, len(self.passing(hints={'_nova_check_type': ['rebuild']})))
+        hints = {'_nova_check_type': ['rebuild']}
+        self.assertEqual(500, len(self.passing(hints=hints)))
+        self.assertEqual(500, len(self.passing(hints=hints, force_hosts=['nova-0'], force_nodes=['compute-0'])))
         self.assertEqual(0, self.server.connections)
         self.passing(hints={'_nova_check_type': ['live_migrate']})
         self.assertEqual(1, len(self.server.calls))
+
+    def test_the_hint_of_a_rebuild_without_its_host_is_a_users_and_counts_for_nothing(self):
+        hints = {'_nova_check_type': ['rebuild']}
+        for forced in (None, []):
+            with self.assertLogs('trusted_filter', 'WARNING'):
+                passing = self.passing(hints=hints, force_hosts=forced, force_nodes=forced)
+            self.assertEqual([host.nodename for host in FLEET if trusted(host.nodename)], passing)
+
+    def test_a_request_as_novas_api_makes_it_of_that_hint_is_no_rebuild(self):
+        request = objects.RequestSpec.from_components(
+            context.RequestContext('user', 'project', is_admin=False), '5f0c1c5e-9f0e-4a0b-8f5d-2b7f6a1c9d10', None,
+            objects.Flavor(extra_specs=TRUSTED), None, None,
+            {'scheduler_hints': {'_nova_check_type': 'rebuild'}}, None, None)
+        self.assertTrue(utils.request_is_rebuild(request))
+        self.assertFalse(trusted_filter.is_rebuild(request))
 
     def test_what_looks_like_a_requirement_is_sent_as_it_is(self):
         odd = {'trust': 'Trusted', ' Trust:x': '', 'trusted_host': 'yes', 't\u00adrust': 'a', '\uff34rust': 'b'}

@@ -134,6 +134,17 @@ describe('an answer to the external scheduler', () => {
     expect(answerTo(body).hosts).toEqual(['b', 'a', 'c']);
   });
 
+  const HINT = { scheduler_hints: { _nova_check_type: ['rebuild'] } };
+  test.each<[string, boolean, object]>([
+    ['with the host that Nova forces', true, { ...HINT, force_hosts: ['b'], force_nodes: ['b1'] }],
+    ['without hints', true, { scheduler_hints: {}, force_hosts: null }],
+    ['by a hint alone', false, { ...HINT, force_hosts: null }],
+    ['by a hint and a list of no hosts', false, { ...HINT, force_hosts: [] }],
+  ])('knows a rebuild %s: %p', (_, isRebuild, more) => {
+    const body = request({ hosts, spec: spec(TRUSTED, more), rebuild: true });
+    expect(answerTo(body, new Set(['c1'])).hosts).toEqual(isRebuild ? ['b', 'a', 'c'] : ['c']);
+  });
+
   test.each(['true', 1, null, {}])('is no answer to a rebuild where that is %j', (rebuild) => {
     expect(answerTo(request({ rebuild })).hosts).toEqual([]);
   });
