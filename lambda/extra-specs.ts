@@ -5,13 +5,14 @@ import { quote } from './quote.ts';
 /** The key that Nova's code read, and the one that its documentation named. */
 const KEYS = new Set(['trust:trusted_host', 'trust']);
 
-/** Whether a reader would take the key for one that asks for trust, whatever its case, spaces and invisible characters. */
+/** Characters that a reader does not see, and marks on others; U+2800 is a Braille pattern without dots. */
+const UNSEEN = /[\p{C}\p{Z}\p{M}\p{Default_Ignorable_Code_Point}\u2800]/gu;
+/** How much is looked at: whoever sends marks without end must not make us sort them. */
+const SEEN = 16;
+
+/** Whether a reader would take the key for one that asks for trust, whatever its case, spaces, marks and invisible characters. */
 function looksLikeTrust(key: string): boolean {
-  return key
-    .normalize('NFKC')
-    .replace(/[\p{C}\p{Z}]/gu, '')
-    .toLowerCase()
-    .startsWith('trust');
+  return key.replace(UNSEEN, '').slice(0, SEEN).normalize('NFKD').replace(UNSEEN, '').toLowerCase().startsWith('trust');
 }
 
 /**

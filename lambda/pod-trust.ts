@@ -82,15 +82,19 @@ function trustOfTerm(term: unknown, key: string): RequiredTrust | undefined {
   return trust;
 }
 
-/** Whether a name is the key. One that differs from it in nothing but case is the key in its author's mind alone. */
+/** Whether a name is the key. One that differs in nothing but case and separators is the key in its author's mind alone. */
 function isKey(name: string, key: string, where: string): boolean {
   if (name === key) return true;
-  if (name.length === key.length && name.toLowerCase() === key.toLowerCase()) {
+  if (name.length === key.length && bare(name) === bare(key)) {
     throw new InvalidRequestError(
       `The pod's ${where} has the key ${quote(name)}, which asks for nothing: the key is ${quote(key)}.`,
     );
   }
   return false;
+}
+
+function bare(name: string): string {
+  return name.toLowerCase().replace(/[-_.:/]/g, '-');
 }
 
 function trustOfValue(value: unknown, key: string, where: string): RequiredTrust {

@@ -85,6 +85,13 @@ test.each([
   ['a next line', '\u0085trust'],
   ['full width letters', '\uff54rust'],
   ['a long s', 'tru\u017ft'],
+  ['a combining grapheme joiner', 'tr\u034fust:trusted_host'],
+  ['a Hangul filler', '\u3164trust'],
+  ['a Braille pattern without dots', '\u2800trust'],
+  ['a mark of its own', 't\u0307rust'],
+  ['a letter with a mark', '\u1e97rust'],
+  // Takes most of a minute where they are sorted.
+  ['marks without end', `t${'\u0301\u0316'.repeat(150_000)}rust`],
 ])('a key that %s keeps from being one is refused', (_case, key) => {
   expect(() => requiredTrust({ [key]: 'trusted' }, 'extra_specs')).toThrow(/asks for nothing/);
 });

@@ -175,6 +175,11 @@ describe('a pod is refused', () => {
       { metadata: { annotations: { 'Trust/Trusted-Host': 'trusted' } } },
       `The pod's annotation has the key "Trust/Trusted-Host", which asks for nothing: the key is "${KEY}".`,
     ],
+    [
+      'for a key with other separators',
+      { metadata: { labels: { 'trust.trusted_host': 'trusted' } } },
+      `The pod's label has the key "trust.trusted_host", which asks for nothing: the key is "${KEY}".`,
+    ],
     ...['NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt', 'in', ''].map((operator): [string, object, string] => [
       `for affinity with the operator "${operator}"`,
       withTerms(term(operator, ['trusted'])),
