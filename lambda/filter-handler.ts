@@ -5,6 +5,7 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { newDeadline } from './deadline.ts';
 import type { Reason } from './entry.ts';
+import { TooManyHostsError } from './errors.ts';
 import type { RequestLog } from './request-log.ts';
 import { protocolOf } from './routes.ts';
 import type { TrustedFilter, Verdicts } from './trusted-filter.ts';
@@ -19,6 +20,10 @@ export interface FilterParts {
 
 type Event = Partial<APIGatewayProxyEventV2>;
 
+/** In bytes: Lambda's limit of 6,291,556, less what stands around the body. */
+const LARGEST_ANSWER = 6_290_000;
+const MOST_BYTES_OF_A_UNIT = 3;
+
 /**
  * The handler of all HTTP routes: from an API Gateway event to its answer.
  * @param getParts throws where the configuration has faults
@@ -27,7 +32,8 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
   return async (event: Event, context: Partial<Context>): Promise<APIGatewayProxyStructuredResultV2> => {
     const protocol = protocolOf(event);
     const { config, filter, clock } = getParts();
-    checkClient(event, config.clients);
+    const client = checkClient(event, config.clients);
+    if (client !== undefined) log.note(event, { client });
     const deadline = newDeadline({
       now: clock.now(),
       limitMs: protocol.limitMs,
@@ -44,6 +50,7 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
     times.push(performance.now());
     const body = JSON.stringify(protocol.render(request, verdicts));
     times.push(performance.now());
+    checkSize(body, hosts.length);
     const rejected = countRejected(verdicts);
     const [parse_ms, attest_ms, render_ms] = times
       .slice(1)
@@ -65,6 +72,13 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
       body,
     };
   };
+}
+
+/** An answer travels as a text within JSON. */
+function checkSize(body: string, hosts: number): void {
+  if (body.length <= LARGEST_ANSWER / MOST_BYTES_OF_A_UNIT) return;
+  if (Buffer.byteLength(JSON.stringify(body)) <= LARGEST_ANSWER) return;
+  throw new TooManyHostsError(`The answer about these ${hosts} hosts is larger than AWS Lambda can give: send fewer.`);
 }
 
 function countRejected({ reasons = [], passing }: Verdicts): Record<string, number> {

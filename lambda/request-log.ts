@@ -7,6 +7,8 @@ import { type FunctionLog, sinceMs } from './function-log.ts';
 
 /** What the handler knows of a request by the time it is answered; each field is a field of the log line. */
 export interface RequestRecord {
+  /** The subject of the client certificate, where one lets schedulers in. */
+  client?: string;
   hosts?: number;
   passed?: number;
   rejected?: Record<string, number>;

@@ -185,6 +185,24 @@ test('faults of size and of the configuration are errors with status 200, too', 
   }
 });
 
+test('an answer that is larger than Lambda can give is an error with status 200', async () => {
+  const event = fixture('kubernetes-no-trust') as { body: string };
+  const answerTo = async (count: number) => {
+    const NodeNames = Array.from({ length: count }, (_, i) => `${i}`.padEnd(200, '-'));
+    const body = JSON.stringify({ ...bodyOf('kubernetes-no-trust'), NodeNames });
+    const result = await environment.invoke({ ...event, body });
+    expect(result.statusCode).toBe(200);
+    return extenderAnswerOf(result);
+  };
+  expect((await answerTo(30_000)).NodeNames).toHaveLength(30_000);
+  expect(await answerTo(31_000)).toStrictEqual({
+    Nodes: null,
+    NodeNames: null,
+    ...NOTHING,
+    Error: 'The answer about these 31000 hosts is larger than AWS Lambda can give: send fewer.',
+  });
+});
+
 test('nodes without an answer within four seconds fail for now, and the others are answered', async () => {
   const slow = await cloud.oat(async (poll, response) => {
     if (!poll.hosts.some((host) => host.startsWith('stranger'))) await answerFromFleet(poll, response);

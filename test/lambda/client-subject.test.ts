@@ -12,7 +12,7 @@ function eventOf(subjectDN: string | undefined): Partial<APIGatewayProxyEventV2>
 
 describe('who asks', () => {
   test('may, where the subject of the certificate is one of the clients', () => {
-    for (const subject of CLIENTS) expect(() => checkClient(eventOf(subject), CLIENTS)).not.toThrow();
+    for (const subject of CLIENTS) expect(checkClient(eventOf(subject), CLIENTS)).toBe(subject);
   });
 
   test.each([
@@ -35,11 +35,17 @@ describe('who asks', () => {
     if (subject) expect(String((error as Error).cause)).toContain(subject);
   });
 
-  test('may not without a request context', () => {
-    expect(() => checkClient({}, CLIENTS)).toThrow(UnknownClientError);
+  test.each([
+    ['a request context', {}],
+    ['authentication', { requestContext: {} }],
+    ['a certificate', { requestContext: { authentication: {} } }],
+    ['a certificate, with null', { requestContext: { authentication: { clientCert: null } } }],
+    ['a subject', { requestContext: { authentication: { clientCert: {} } } }],
+  ])('may not without %s', (_, event) => {
+    expect(() => checkClient(event as unknown as Partial<APIGatewayProxyEventV2>, CLIENTS)).toThrow(UnknownClientError);
   });
 
   test('is API Gateway’s to say where no clients are named', () => {
-    expect(() => checkClient(eventOf(undefined), undefined)).not.toThrow();
+    expect(checkClient(eventOf('CN=nova'), undefined)).toBeUndefined();
   });
 });
