@@ -70,7 +70,9 @@ const CONCURRENCY: Limits = {
  */
 export function parseTrustSettings(trust: unknown): TrustSettings {
   if (typeof trust !== 'object' || trust === null || Array.isArray(trust)) {
-    throw new TrustSettingsError(['trust must be an object with the settings in it']);
+    throw new TrustSettingsError([
+      'trust must be an object with the settings in it (in cdk.json: what -c sets on the command line is a text)',
+    ]);
   }
   const unread = new Map<string, unknown>(Object.entries(trust));
   const take = (name: string): unknown => {
@@ -100,15 +102,16 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     if (number === undefined) faults.push(`trust.${limits.name} ${limits.rule}`);
     return number;
   };
-  const domain = takeDomain(take('domain'), faults);
+  const givenDomain = take('domain');
+  const domain = takeDomain(givenDomain, faults);
   const clients = take('clients');
   if (clients !== undefined) {
     const text = JSON.stringify(clients);
     if (SETTINGS.clients.parse(text) === undefined) faults.push(`trust.clients ${SETTINGS.clients.rule}`);
-    else if (domain === undefined)
+    else if (givenDomain === undefined)
       faults.push('trust.clients needs trust.domain: without it, API Gateway checks who asks');
     else environment[SETTINGS.clients.variable] = text;
-  } else if (domain !== undefined) {
+  } else if (givenDomain !== undefined) {
     faults.push('trust.clients is not set: where trust.domain is, it must name the clients that may ask');
   }
   const refreshMinutes = takeNumber(REFRESH);
@@ -133,24 +136,36 @@ function isGood(setting: Setting<unknown>, text: string): boolean {
   return setting.parse(text) !== undefined;
 }
 
-const DOMAIN_RULE =
-  'must be an object with "name" (a host name), "certificateArn" (of AWS Certificate Manager) and "truststore" (s3://bucket/key)';
+const DOMAIN_NAME = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/;
+const CERTIFICATE_ARN = /^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate\/.+$/;
+const TRUSTSTORE = /^s3:\/\/([a-z0-9.-]{3,63})\/(.{1,1024})$/;
 
 function takeDomain(value: unknown, faults: string[]): TrustDomain | undefined {
   if (value === undefined) return undefined;
-  const { name, certificateArn, truststore, ...others } = (
-    typeof value === 'object' && value !== null ? value : {}
-  ) as Record<string, unknown>;
-  const place = typeof truststore === 'string' ? /^s3:\/\/([a-z0-9.-]{3,63})\/(.{1,1024})$/.exec(truststore) : null;
-  const isName = typeof name === 'string' && /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/.test(name);
-  const isArn =
-    typeof certificateArn === 'string' && /^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate\/.+$/.test(certificateArn);
-  const [, bucket, key] = place ?? [];
-  if (!isName || !isArn || bucket === undefined || key === undefined || Object.keys(others).length > 0) {
-    faults.push(`trust.domain ${DOMAIN_RULE}`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    faults.push('trust.domain must be an object with "name", "certificateArn" and "truststore"');
     return undefined;
   }
-  return { name, certificateArn, truststore: { bucket, key } };
+  const { name, certificateArn, truststore, ...others } = value as Record<string, unknown>;
+  const match = (member: string, text: unknown, pattern: RegExp, rule: string): RegExpExecArray | null => {
+    const found = typeof text === 'string' ? pattern.exec(text) : null;
+    if (found === null) faults.push(`trust.domain.${member} ${rule}`);
+    return found;
+  };
+  const found = {
+    name: match('name', name, DOMAIN_NAME, 'must be a host name, in lower case'),
+    arn: match(
+      'certificateArn',
+      certificateArn,
+      CERTIFICATE_ARN,
+      'must be the ARN of a certificate of AWS Certificate Manager',
+    ),
+    truststore: match('truststore', truststore, TRUSTSTORE, 'must be an object in S3, s3://bucket/key'),
+  };
+  faults.push(...Object.keys(others).map((member) => `trust.domain.${member} is not a setting`));
+  if (found.name === null || found.arn === null || found.truststore === null) return undefined;
+  const [, bucket = '', key = ''] = found.truststore;
+  return { name: found.name[0], certificateArn: found.arn[0], truststore: { bucket, key } };
 }
 
 function wholeNumber(value: unknown, { least, most }: Limits): number | undefined {

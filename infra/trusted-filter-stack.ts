@@ -181,7 +181,7 @@ export class TrustedFilterStack extends Stack {
       httpApi: api,
       stageName: '$default',
       autoDeploy: true,
-      throttle: { rateLimit: 100, burstLimit: 200 },
+      throttle: { rateLimit: 500, burstLimit: 1_000 },
       accessLogSettings: {
         destination: new LogGroupLogDestination(new KeptLog(this, 'AccessLog')),
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),

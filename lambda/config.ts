@@ -136,7 +136,7 @@ export const SETTINGS = {
   } satisfies Setting<string>,
   clients: {
     variable: 'ATTESTATION_CLIENTS',
-    rule: 'must be a JSON array of at least one subject of a client certificate, such as ["CN=kube-scheduler"]',
+    rule: 'must be a JSON array of at least one subject of a client certificate, such as ["CN=kube-scheduler,O=example"], with no space around "=" and no "subject=" before it',
     parse: parseClients,
   } satisfies Setting<ReadonlySet<string>>,
   refreshFunction: {
@@ -234,7 +234,7 @@ function parseClients(text: string): ReadonlySet<string> | undefined {
 
 /** A distinguished name as API Gateway writes it: `CN=kube-scheduler,O=example`. */
 function isSubject(subject: unknown): boolean {
-  return typeof subject === 'string' && /^[A-Za-z][\w.-]*=./.test(subject) && subject.length <= 1_000;
+  return typeof subject === 'string' && /^(?!subject=)[A-Za-z][\w.-]*=\S/i.test(subject) && subject.length <= 1_000;
 }
 
 function integer(least: number, most: number): (text: string) => number | undefined {

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { SETTINGS } from '../../lambda/config.ts';
@@ -28,7 +28,9 @@ export class MutualTlsFront {
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'ca.pem'), authority.cert);
     writeFileSync(join(folder, 'client.pem'), client.cert);
-    writeFileSync(join(folder, 'client.key'), client.key, { mode: 0o600 });
+    // A file that is there already would keep its mode, or be somewhere else.
+    rmSync(join(folder, 'client.key'), { force: true });
+    writeFileSync(join(folder, 'client.key'), client.key, { mode: 0o600, flag: 'wx' });
     return new MutualTlsFront({ ...server, ca: authority.cert }, folder);
   }
 

@@ -387,7 +387,7 @@ describe('the HTTP API', () => {
     expect(only(template, 'AWS::ApiGatewayV2::Stage')[1].Properties).toMatchObject({
       StageName: '$default',
       AutoDeploy: true,
-      DefaultRouteSettings: { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
+      DefaultRouteSettings: { ThrottlingRateLimit: 500, ThrottlingBurstLimit: 1_000 },
     });
   });
 

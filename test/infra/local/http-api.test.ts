@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -110,6 +110,9 @@ describe('a front that demands client certificates', () => {
     });
     await expect(ask({})).rejects.toThrow();
     expect(seen).toHaveLength(1);
+    expect(statSync(join(folder, 'client.key')).mode & 0o077).toBe(0);
+    chmodSync(join(folder, 'client.key'), 0o666);
+    await MutualTlsFront.make(folder);
     expect(statSync(join(folder, 'client.key')).mode & 0o077).toBe(0);
   });
 });
