@@ -4,11 +4,16 @@ import { readFixture } from './fixtures.ts';
 import { newContext } from './http-api.ts';
 
 const USAGE = 'Usage: npm run invoke -- test/events/NAME.json';
+const HELP = `${USAGE}
+
+Sends one event, such as test/events/trusted-wanted.json, to the bundled function and prints the answer, below the
+function's log lines. The parts beside it, and the variables that replace them, are those of npm start -- --help.
+`;
 
 const [path, ...rest] = process.argv.slice(2);
 if (path === '--help') {
-  console.log(`${USAGE}\n\nSends one event to the bundled function and prints the answer. Variables as for npm start.`);
-} else if (path === undefined || rest.length > 0) {
+  process.stdout.write(HELP);
+} else if (path === undefined || path.startsWith('-') || rest.length > 0) {
   console.error(USAGE);
   process.exitCode = 2;
 } else {

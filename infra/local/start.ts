@@ -17,7 +17,8 @@ test/events/ through once, prints what was answered, and serves until Ctrl-C.
 
   --once             end after the table
   --port PORT        where to listen (default 3000; 0 for any free port)
-  --mutual-tls DIR   demand a client certificate, as a domain of the stack's own does; writes one into DIR
+  --mutual-tls DIR   serve https and demand a client certificate, as a domain of the stack's own does; writes
+                     client.pem, client.key and ca.pem for it into DIR, and prints how curl shows them
   --schedule SECONDS refresh the hosts in use every so often, as a schedule of the stack does
   --without PART     leave a part out: ${PARTS.join(', ')}; may be given more than once
   --help             this text

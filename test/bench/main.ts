@@ -18,7 +18,8 @@ const BENCHES: Readonly<Record<string, { readonly what: string; readonly run: ()
 
 const HELP = `npm run bench -- NAME [NAME …]
 
-Measures, prints a table and JSON, and exits with 1 where a bound is missed.
+Measures, prints a table, its bounds and JSON, and exits with 1 where a bound is missed. Each takes up to some minutes;
+let nothing else run meanwhile. deadline also writes docs/deadline.json and docs/deadline.svg anew.
 
 ${Object.entries(BENCHES)
   .map(([name, { what }]) => `  ${name.padEnd(12)} ${what}`)
@@ -30,7 +31,7 @@ const unknown = names.filter((name) => !(name in BENCHES));
 if (names.includes('--help')) {
   console.log(HELP);
 } else if (names.length === 0 || unknown.length > 0) {
-  console.error(unknown.length > 0 ? `There is no bench ${unknown.join(', ')}.\n` : '', HELP);
+  console.error(`${unknown.length > 0 ? `There is no bench ${unknown.join(', ')}.\n\n` : ''}${HELP}`);
   process.exitCode = 2;
 } else {
   for (const name of names) {

@@ -117,6 +117,10 @@ test('invoke sends one fixture and prints the answer', async () => {
   expect(stdout).toMatch(/"reason": "unknown"/);
 });
 
-test('invoke without a fixture says how it is used', async () => {
-  expect(await run(INVOKE)).toMatchObject({ code: 2, stderr: expect.stringContaining('npm run invoke') });
+test.each<[string, string[]]>([
+  ['without a fixture', []],
+  ['with an option that it does not have', ['--bogus']],
+  ['with two fixtures', [FIXTURE, FIXTURE]],
+])('invoke %s says how it is used', async (_, args) => {
+  expect(await run(INVOKE, ...args)).toMatchObject({ code: 2, stderr: expect.stringContaining('npm run invoke') });
 });
