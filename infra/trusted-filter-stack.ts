@@ -52,6 +52,8 @@ const ACCESS_LOG = {
   integration_latency_ms: '$context.integrationLatency',
   integration_error: '$context.integrationErrorMessage',
   principal: '$context.identity.userArn',
+  // There only for certificates that API Gateway refused; the function logs the others.
+  refused_client: '$context.identity.clientCert.subjectDN',
   source_ip: '$context.identity.sourceIp',
 };
 

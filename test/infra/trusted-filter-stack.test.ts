@@ -410,6 +410,7 @@ describe('the HTTP API', () => {
       integration_latency_ms: '$context.integrationLatency',
       integration_error: '$context.integrationErrorMessage',
       principal: '$context.identity.userArn',
+      refused_client: '$context.identity.clientCert.subjectDN',
       source_ip: '$context.identity.sourceIp',
     });
   });
