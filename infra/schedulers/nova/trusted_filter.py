@@ -258,7 +258,11 @@ def credentials():
         profile = os.environ.get('AWS_PROFILE') or 'default'
         parser = configparser.RawConfigParser()
         try:
-            parser.read(path)
+            with open(path, encoding='utf-8') as file:
+                parser.read_file(file)
+        except FileNotFoundError:
+            # Then there are none in it.
+            pass
         except (OSError, ValueError, configparser.Error):
             # Their words would show what is in the file.
             raise Fault('%s can\'t be read' % path) from None

@@ -503,6 +503,14 @@ class SignatureTest(FilterTest):
                              AWS_SESSION_TOKEN='hid\nden'):
             self.assert_silent()
 
+    def test_says_where_credentials_can_not_be_read(self):
+        self.configure(region='eu-central-1')
+        with tempfile.TemporaryDirectory() as folder:
+            with mock.patch.dict(os.environ, AWS_SHARED_CREDENTIALS_FILE=folder):
+                self.assert_nobody("%s can't be read" % folder)
+            with mock.patch.dict(os.environ, AWS_SHARED_CREDENTIALS_FILE=folder + '/none'):
+                self.assert_nobody('there are no AWS credentials')
+
     def assert_silent(self):
         with self.assertLogs(level='DEBUG') as logs:
             self.assertEqual([], self.passing())
