@@ -30,6 +30,7 @@ describe('the fixtures of the external scheduler', () => {
   test.each<[string, object]>([
     ['trusted-wanted', services(1, 3, 4)],
     ['base64-body', services(1, 3, 4)],
+    ['rebuild-by-hint', services(1, 3, 4)],
     ['strange-weights', services(1, 3, 4)],
     ['untrusted-wanted', services(2)],
     ['duplicate-hosts', services(4, 1)],
@@ -80,7 +81,7 @@ describe('the fixtures of the external scheduler', () => {
 
   test('every one is sent here', () => {
     const names = readFixtures().filter(({ name }) => name.startsWith('external-scheduler-'));
-    expect(names).toHaveLength(20);
+    expect(names).toHaveLength(21);
   });
 });
 
