@@ -90,6 +90,9 @@ class TrustedFilter(filters.BaseHostFilter):
             requirement = required_trust(spec_obj.flavor.extra_specs)
             if not requirement:
                 return hosts
+            if utils.request_is_rebuild(spec_obj):
+                LOG.warning('The hint of a rebuild counts for nothing: '
+                            'no host is forced')
             # The service refuses a request for one name that is none.
             named = [host for host in hosts if is_name(host.nodename)]
             if len(named) < len(hosts):
@@ -116,12 +119,8 @@ def is_rebuild(spec_obj):
     What marks a rebuild is a hint that any user may give to any request:
     Nova's own comes with the host.
     """
-    if not utils.request_is_rebuild(spec_obj):
-        return False
-    if 'force_hosts' not in spec_obj or spec_obj.force_hosts:
-        return True
-    LOG.warning('The hint of a rebuild counts for nothing: no host is forced')
-    return False
+    return utils.request_is_rebuild(spec_obj) and (
+        'force_hosts' not in spec_obj or bool(spec_obj.force_hosts))
 
 
 def required_trust(extra_specs):

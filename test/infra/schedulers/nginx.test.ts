@@ -82,13 +82,13 @@ class Nginx {
       '/etc/ssl/certs/ca-certificates.crt': file('ca.pem', parts.authority),
       'proxy_connect_timeout 1s': 'proxy_connect_timeout 300ms',
       'proxy_read_timeout 9s': `proxy_read_timeout ${READ_LIMIT_MS}ms`,
-    }).replaceAll('/var/log/nginx/trusted-filter-no-host.log', join(folder, 'no-host.log'));
+    }).replaceAll('/var/log/nginx/trusted-filter', join(folder, 'trusted-filter'));
     const user = process.getuid?.() === 0 ? 'user root;' : '';
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${kind};`);
     const main = file(
       'nginx.conf',
       `${user} daemon off; worker_processes 1; pid nginx.pid; error_log error.log; events {}
-      http { ${temporary.join(' ')} include ${file('trusted-filter.conf', conf)}; }`,
+      http { ${temporary.join(' ')} ${parts.http ?? ''} include ${file('trusted-filter.conf', conf)}; }`,
     );
     const child = spawn(nginx, ['-p', folder, '-e', join(folder, 'error.log'), '-c', main], { stdio: 'inherit' });
     const started = new Nginx(port, child, folder);
@@ -98,11 +98,17 @@ class Nginx {
 
   /** What it answered instead of the service. */
   get log(): string[] {
-    return readFileSync(join(this.#folder, 'no-host.log'), 'utf8').split('\n').slice(0, -1);
+    return this.#read('trusted-filter-no-host.log');
   }
 
-  async ask(body: string | Buffer = '{}', path = PATH, method = 'POST'): Promise<Answer> {
+  /** What it asked the service. */
+  get calls(): string[] {
+    return this.#read('trusted-filter.log');
+  }
+
+  async ask(body: string | Buffer = '{}', path = PATH, method = 'POST', more = {}): Promise<Answer> {
     const headers = {
+      ...more,
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(body),
       // As Python's requests sends it.
@@ -124,6 +130,10 @@ class Nginx {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  #read(log: string): string[] {
+    return readFileSync(join(this.#folder, log), 'utf8').split('\n').slice(0, -1);
+  }
+
   async #untilThere(): Promise<void> {
     for (let i = 0; i < 100; i++) {
       if (this.#child.exitCode !== null) throw new Error('nginx did not start');
@@ -140,6 +150,8 @@ class Nginx {
 }
 
 interface NginxParts {
+  /** What stands in nginx's own configuration, beside the file. */
+  readonly http?: string;
   readonly address: string;
   readonly name?: string;
   readonly client: KeyPair;
@@ -268,6 +280,30 @@ function describeWith(nginxPath: string): void {
       expect(await nginx.ask()).toEqual({ status: 200, body });
     });
 
+    test('whatever is set for all sites of the host', async () => {
+      behave(({ response }) => response.end(GOOD));
+      const packing = 'gzip on; gzip_min_length 1; gzip_types application/json; gzip_http_version 1.0;';
+      const other = await start({ http: `${packing} proxy_http_version 1.1; ssi_value_length 10; deny all;` });
+      expect(await other.ask()).toEqual({ status: 200, body: GOOD });
+    });
+
+    test.each([
+      ['If-Match', '"x"'],
+      ['If-None-Match', '*'],
+      ['If-Unmodified-Since', 'Thu, 01 Jan 1970 00:00:01 GMT'],
+    ])('whatever %s says', async (header, value) => {
+      behave(({ response }) => response.end(GOOD));
+      expect(await nginx.ask('{}', PATH, 'POST', { [header]: value })).toEqual({ status: 200, body: GOOD });
+    });
+
+    test('with a line of each call of the service', async () => {
+      behave(({ response }) => response.end(GOOD));
+      await nginx.ask();
+      expect(nginx.calls.at(-1)).toMatch(
+        /^\S+ upstream=127\.0\.0\.1:\d+ status=200 seconds=0\.\d+ request="POST \S+ HTTP\/1\.\d"$/,
+      );
+    });
+
     test('takes requests of its own host alone', () => {
       expect(readFileSync(CONF, 'utf8').match(/^\s*listen .*$/gm)).toEqual([
         '    listen 127.0.0.1:8770;',
@@ -355,6 +391,12 @@ function describeWith(nginxPath: string): void {
       await expectNobody();
     });
 
+    test('where the answer is more than PCRE looks at', async () => {
+      behave(({ response }) => response.end(`{"hosts":[${'"",'.repeat(2_096_660)}""]}`));
+      const { status, body } = await nginx.ask();
+      expect([status, body.trim()]).toEqual([200, NOBODY]);
+    });
+
     test('where the server is vouched for by another authority', async () => {
       const other = await stranger.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
       become(serving(other, authority.cert, ({ response }) => response.end(GOOD)));
@@ -406,7 +448,12 @@ function describeWith(nginxPath: string): void {
     test.each<[string, string, (exchange: Exchange) => void]>([
       ['refuses', '403', ({ response }) => response.writeHead(403).end(GOOD)],
       ['says nothing', '200', ({ response }) => response.end()],
-      ['says something else', 'unreadable', ({ response }) => response.end('<html>')],
+      ['says something else', '200', ({ response }) => response.end('<html>')],
+      [
+        'begins, and says no more',
+        '200',
+        ({ response }) => response.writeHead(200, { 'content-length': 28 }).write('{'),
+      ],
       ['ends the connection', '502', ({ socket }) => socket.destroy()],
       ['takes too long', '504', () => {}],
     ])('with one line in its log where the service %s: %s', async (_, status, answer) => {
@@ -415,13 +462,11 @@ function describeWith(nginxPath: string): void {
       await nginx.ask();
       behave(({ response }) => response.end(GOOD));
       await nginx.ask();
-      const lines = nginx.log
-        .slice(before)
-        .map((line) => /^\S+ upstream=(\S+) status=(\S+) .*"(\S+) /.exec(line)?.slice(1));
       // nginx lingers over the requests of the tests before, which came to no upstream, and may log them only now.
-      expect(lines.filter((line) => line?.[1] !== '-')).toEqual([
-        [status === 'unreadable' ? '-' : `127.0.0.1:${upstream.port}`, status, 'POST'],
-      ]);
+      const lines = nginx.log.slice(before).filter((line) => !line.includes('upstream=- '));
+      expect(
+        lines.map((line) => /^\S+ upstream=(\S+) status=(\S+) seconds=\S+ request="(\S+) /.exec(line)?.slice(1)),
+      ).toEqual([[`127.0.0.1:${upstream.port}`, status, 'POST']]);
     });
   });
 }

@@ -216,6 +216,8 @@ class WellTest(FilterTest):
             with self.assertLogs('trusted_filter', 'WARNING'):
                 passing = self.passing(hints=hints, force_hosts=forced, force_nodes=forced)
             self.assertEqual([host.nodename for host in FLEET if trusted(host.nodename)], passing)
+        with self.assertNoLogs('trusted_filter', 'WARNING'):
+            self.assertEqual(500, len(self.passing({}, hints=hints, force_hosts=None)))
 
     def test_a_request_as_novas_api_makes_it_of_that_hint_is_no_rebuild(self):
         request = objects.RequestSpec.from_components(
