@@ -134,7 +134,7 @@ export class LambdaService {
     if (!this.#isSettled()) await new Promise<void>((resolve) => this.#settledWaiters.push(resolve));
   }
 
-  /** Ends everything, also what runs at the moment. */
+  /** Ends everything, also what runs at the moment. What the function printed comes through pipes, and is all there after. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const timer of this.#retries) clearTimeout(timer);

@@ -73,6 +73,7 @@ describe('a service that takes seven seconds, a request that has four', () => {
     expect(answerOf(await askInFourSeconds(environment)).hosts).toEqual(HOSTS);
     expect(await environment.lastLine()).toMatchObject({ polls: 0, from_table: 3 });
     for (const host of HOSTS) expect(pollsOf(oat, host)).toBe(1);
+    await refresh.close();
     expect(output.join('\n')).toContain('"message":"attestations refreshed"');
   }, 30_000);
 

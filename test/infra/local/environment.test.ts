@@ -38,6 +38,7 @@ test('refresh attests what it is handed, with everything that is around it', asy
     { state: 'done', result: { hosts: 2, attested: 2 } },
     { state: 'done', result: {} },
   ]);
+  await lambda?.close();
   expect(printed).toHaveBeenCalledWith(expect.stringContaining('attestations refreshed'));
   printed.mockRestore();
 }, 30_000);

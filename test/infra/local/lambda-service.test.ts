@@ -86,6 +86,7 @@ describe('an event', () => {
     expect((await invoke(service, event)).StatusCode).toBe(202);
     await service.settled();
     expect(service.invocations).toMatchObject([{ event, state: 'done', tries: 1 }]);
+    await service.close();
     expect(printed).toEqual([`got ${JSON.stringify(event)}`]);
   });
 
