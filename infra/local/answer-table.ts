@@ -18,7 +18,7 @@ interface FilterAnswer {
 }
 
 /** `ExtenderFilterResult` of Kubernetes. */
-interface ExtenderAnswer {
+export interface ExtenderAnswer {
   readonly Nodes: { readonly items: readonly { readonly metadata: { readonly name: string } }[] } | null;
   readonly NodeNames: readonly string[] | null;
   readonly FailedNodes: Readonly<Record<string, string>>;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import type { ExtenderAnswer } from '../../infra/local/answer-table.ts';
 
 /** An event of test/events/, by its name. */
 export function fixture(name: string): unknown {
@@ -47,15 +48,6 @@ export function answerOf(result: APIGatewayProxyStructuredResultV2): FilterAnswe
 export function reasonsOf(result: APIGatewayProxyStructuredResultV2): Record<string, string> {
   const groups = answerOf(result).rejected;
   return Object.fromEntries(groups.flatMap(({ reason, hosts }) => hosts.map((host) => [host, reason])));
-}
-
-/** `ExtenderFilterResult`, as kube-scheduler reads it. */
-export interface ExtenderAnswer {
-  readonly Nodes: { readonly items: readonly { readonly metadata: { readonly name: string } }[] } | null;
-  readonly NodeNames: readonly string[] | null;
-  readonly FailedNodes: Readonly<Record<string, string>>;
-  readonly FailedAndUnresolvableNodes: Readonly<Record<string, string>>;
-  readonly Error: string;
 }
 
 export function extenderAnswerOf(result: APIGatewayProxyStructuredResultV2): ExtenderAnswer {

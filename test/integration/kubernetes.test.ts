@@ -39,6 +39,17 @@ const TRUSTED = {
 };
 const TOO_LONG = { ['x'.repeat(256)]: 'The name of the node is too long to be one.' };
 
+async function expectFault(where: LambdaEnvironment, name: string, fault: RegExp): Promise<void> {
+  const { statusCode, body } = await where.invoke(fixture(name));
+  expect(statusCode).toBe(200);
+  expect(JSON.parse(body ?? '')).toStrictEqual({
+    Nodes: null,
+    NodeNames: null,
+    ...NOTHING,
+    Error: expect.stringMatching(fault),
+  });
+}
+
 /** What each fixture with names is answered. */
 const ANSWERS: Readonly<Record<string, object>> = {
   annotation: TRUSTED,
@@ -109,14 +120,7 @@ describe('the fixtures of Kubernetes', () => {
   });
 
   test.each(Object.entries(FAULTS))('%s is an error with status 200, and has no nodes', async (name, fault) => {
-    const { statusCode, body } = await environment.invoke(fixture(`kubernetes-${name}`));
-    expect(statusCode).toBe(200);
-    expect(JSON.parse(body ?? '')).toStrictEqual({
-      Nodes: null,
-      NodeNames: null,
-      ...NOTHING,
-      Error: expect.stringMatching(fault),
-    });
+    await expectFault(environment, `kubernetes-${name}`, fault);
     expect(await environment.lastLine()).toMatchObject({ status: 200, message: 'request refused', level: 'WARN' });
   });
 
@@ -173,14 +177,7 @@ test('faults of size and of the configuration are errors with status 200, too', 
     [broken, /ATTESTATION_PORT.*ATTESTATION_SERVER|ATTESTATION_SERVER.*ATTESTATION_PORT/],
   ] as const) {
     for (const name of ['kubernetes-annotation', 'kubernetes-no-trust', 'kubernetes-full-nodes']) {
-      const { statusCode, body } = await where.invoke(fixture(name));
-      expect(statusCode).toBe(200);
-      expect(JSON.parse(body ?? '')).toStrictEqual({
-        Nodes: null,
-        NodeNames: null,
-        ...NOTHING,
-        Error: expect.stringMatching(fault),
-      });
+      await expectFault(where, name, fault);
     }
   }
 });

@@ -235,9 +235,7 @@ function describeWith(nginxPath: string): void {
   const behave = (answer: (exchange: Exchange) => void) => become(serving(server, authority.cert, answer));
 
   async function expectNobody(of = nginx): Promise<void> {
-    const before = performance.now();
     expect(await of.ask()).toEqual({ status: 200, body: NOBODY });
-    expect(performance.now() - before).toBeLessThan(READ_LIMIT_MS + 1_000);
   }
 
   describe('nginx beside a nova-scheduler', () => {
