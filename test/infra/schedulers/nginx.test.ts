@@ -345,7 +345,7 @@ function describeWith(nginxPath: string): void {
         'the answer trickles in',
         ({ response }) => {
           response.flushHeaders();
-          trickle(response, ' '.repeat(100), 100);
+          trickle(response, ' '.repeat(100_000), 100);
         },
       ],
       [
