@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { parseTrustSettings, TrustSettingsError } from './trust-settings.ts';
+import { parseTrustSettings, TrustSettingsError } from './settings/trust-settings.ts';
 import { TrustedFilterStack } from './trusted-filter-stack.ts';
 
 const app = new App();

@@ -29,12 +29,12 @@ import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { SETTINGS } from '../lambda/config.ts';
-import { ROUTE_KEYS } from '../lambda/routes.ts';
-import { KeptLog } from './log-group.ts';
-import { RefreshFunction } from './refresh-function.ts';
-import { TABLE_KEY, TTL_ATTRIBUTE } from './table.ts';
-import { TrustFunction } from './trust-function.ts';
-import { EXAMPLE_SERVER, type TrustDomain, type TrustSettings } from './trust-settings.ts';
+import { ROUTE_KEYS } from '../lambda/http/routes.ts';
+import { KeptLog } from './constructs/log-group.ts';
+import { RefreshFunction } from './functions/refresh-function.ts';
+import { TABLE_KEY, TTL_ATTRIBUTE } from './constructs/table.ts';
+import { TrustFunction } from './functions/trust-function.ts';
+import { EXAMPLE_SERVER, type TrustDomain, type TrustSettings } from './settings/trust-settings.ts';
 
 export interface TrustedFilterStackProps extends StackProps {
   readonly trust: TrustSettings;

@@ -1,4 +1,4 @@
-import type { Reason } from './entry.ts';
+import type { Reason } from './trust/entry.ts';
 
 /** Base of the errors that the handler turns into answers; `code` is stable, messages are for people. */
 export abstract class TrustedFilterError extends Error {

@@ -1,14 +1,14 @@
 /** The entry of the function that answers schedulers. */
 import middy from '@middy/core';
 import { systemClock } from './clock.ts';
-import { ComputeAttestation } from './compute-attestation.ts';
-import { Counts } from './counts.ts';
-import { filterHandler, type FilterParts } from './filter-handler.ts';
-import { FunctionLog } from './function-log.ts';
+import { ComputeAttestation } from './attestation/compute-attestation.ts';
+import { Counts } from './log/counts.ts';
+import { filterHandler, type FilterParts } from './http/filter-handler.ts';
+import { FunctionLog } from './log/function-log.ts';
 import { composeParts } from './parts.ts';
-import { problems } from './problem.ts';
-import { RequestLog } from './request-log.ts';
-import { TrustedFilter } from './trusted-filter.ts';
+import { problems } from './http/problem.ts';
+import { RequestLog } from './log/request-log.ts';
+import { TrustedFilter } from './attestation/trusted-filter.ts';
 
 const counts = new Counts();
 const log = new RequestLog(new FunctionLog(counts));

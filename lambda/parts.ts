@@ -1,18 +1,18 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { Announcer } from './announcer.ts';
-import { AttestationService } from './attestation-service.ts';
-import { SecretsManagerSecret } from './client-certificate.ts';
-import { ClientCertificateSource } from './client-certificate-source.ts';
+import { Announcer } from './events/announcer.ts';
+import { AttestationService } from './service/attestation-service.ts';
+import { SecretsManagerSecret } from './service/client-certificate.ts';
+import { ClientCertificateSource } from './service/client-certificate-source.ts';
 import type { Clock } from './clock.ts';
-import { ComputeAttestationCache } from './compute-attestation-cache.ts';
+import { ComputeAttestationCache } from './attestation/compute-attestation-cache.ts';
 import { type Config, loadConfig } from './config.ts';
-import type { Counts } from './counts.ts';
-import type { Timing } from './entry.ts';
-import { EventBus } from './event-bus.ts';
-import { HandOver } from './hand-over.ts';
-import { HttpsClientAuthConnection } from './https-client-auth-connection.ts';
-import { shardCount as shardCountOf } from './shard.ts';
-import { ShardTable } from './shard-table.ts';
+import type { Counts } from './log/counts.ts';
+import type { Timing } from './trust/entry.ts';
+import { EventBus } from './events/event-bus.ts';
+import { HandOver } from './polling/hand-over.ts';
+import { HttpsClientAuthConnection } from './service/https-client-auth-connection.ts';
+import { shardCount as shardCountOf } from './table/shard.ts';
+import { ShardTable } from './table/shard-table.ts';
 
 /** What all functions have in common. */
 export interface Parts {

@@ -1,9 +1,9 @@
 /** The entry of the function that attests hosts for later requests. */
 import { systemClock } from './clock.ts';
-import { Counts } from './counts.ts';
-import { FunctionLog } from './function-log.ts';
+import { Counts } from './log/counts.ts';
+import { FunctionLog } from './log/function-log.ts';
 import { composeParts, type Parts } from './parts.ts';
-import { refreshHandler } from './refresh-handler.ts';
+import { refreshHandler } from './refreshing/refresh-handler.ts';
 
 const counts = new Counts();
 let parts: Parts | undefined;

@@ -1,10 +1,10 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { parseBody } from '../../lambda/body.ts';
+import { parseBody } from '../../lambda/http/body.ts';
 import { SETTINGS } from '../../lambda/config.ts';
-import { type Entry, levelOf, type Reason } from '../../lambda/entry.ts';
-import { MESSAGES } from '../../lambda/messages.ts';
+import { type Entry, levelOf, type Reason } from '../../lambda/trust/entry.ts';
+import { MESSAGES } from '../../lambda/protocols/messages.ts';
 import { clean } from '../../lambda/quote.ts';
-import { protocolOf } from '../../lambda/routes.ts';
+import { protocolOf } from '../../lambda/http/routes.ts';
 import type { Fixture } from './fixtures.ts';
 
 /** A fixture and what was answered to it. */

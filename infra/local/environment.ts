@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { CertificateAuthority, LOOPBACK_NAMES } from './certificates.ts';
-import { createTable, DynamoDbServer } from './dynamodb.ts';
-import { EventBusServer } from './event-bus.ts';
+import { createTable, DynamoDbServer } from './aws/dynamodb.ts';
+import { EventBusServer } from './aws/event-bus.ts';
 import { answerFromFleet } from './fleet.ts';
-import type { Handler } from './http-api.ts';
-import { LambdaService } from './lambda-service.ts';
+import type { Handler } from './aws/http-api.ts';
+import { LambdaService } from './aws/lambda-service.ts';
 import { OatServer } from './oat-server.ts';
-import { createSecret, SecretsManagerServer } from './secrets-manager.ts';
+import { createSecret, SecretsManagerServer } from './aws/secrets-manager.ts';
 
 /** What the function needs around it, by the names of `--without`. */
 export const PARTS = ['dynamodb', 'secrets-manager', 'oat', 'events', 'refresh'] as const;

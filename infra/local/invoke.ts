@@ -1,7 +1,7 @@
 /** Sends one fixture to the bundled function, everything it needs brought up beside it: `npm run invoke`. */
 import { loadFunction, type LocalEnvironment, startEnvironment } from './environment.ts';
 import { readFixture } from './fixtures.ts';
-import { newContext } from './http-api.ts';
+import { newContext } from './aws/http-api.ts';
 
 const USAGE = 'Usage: npm run invoke -- test/events/NAME.json';
 const HELP = `${USAGE}

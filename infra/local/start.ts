@@ -1,12 +1,12 @@
 /** The whole service on one machine: `npm start`. */
 import { parseArgs } from 'node:util';
-import { ROUTE_KEYS } from '../../lambda/routes.ts';
+import { ROUTE_KEYS } from '../../lambda/http/routes.ts';
 import { type Answered, hostsOf, renderAnswers } from './answer-table.ts';
 import { loadFunction, PARTS, type Part, startEnvironment } from './environment.ts';
 import { readFixtures } from './fixtures.ts';
-import { HttpApi, newContext } from './http-api.ts';
-import { MutualTlsFront } from './mutual-tls-front.ts';
-import { Schedule } from './schedule.ts';
+import { HttpApi, newContext } from './aws/http-api.ts';
+import { MutualTlsFront } from './aws/mutual-tls-front.ts';
+import { Schedule } from './aws/schedule.ts';
 import { readEntries } from './table-view.ts';
 
 const HELP = `Runs the service on this machine: the bundled function behind an HTTP front on 127.0.0.1, with DynamoDB, Secrets

@@ -1,12 +1,12 @@
-import type { Reason } from '../entry.ts';
+import type { Reason } from '../trust/entry.ts';
 import { InvalidRequestError, TooManyHostsError, type TrustedFilterError } from '../errors.ts';
-import type { FilterRequest, Protocol, ProtocolOptions } from '../filter-request.ts';
-import { isHostName } from '../host-name.ts';
-import { isObject, type Members } from '../members.ts';
-import { MESSAGES } from '../messages.ts';
-import { podTrust } from '../pod-trust.ts';
+import type { FilterRequest, Protocol, ProtocolOptions } from './filter-request.ts';
+import { isHostName } from '../trust/host-name.ts';
+import { isObject, type Members } from './members.ts';
+import { MESSAGES } from './messages.ts';
+import { podTrust } from './pod-trust.ts';
 import { clean } from '../quote.ts';
-import type { Verdicts } from '../trusted-filter.ts';
+import type { Verdicts } from '../attestation/trusted-filter.ts';
 
 const NO_NAME = 'The name of the node is too long to be one.';
 

@@ -1,12 +1,12 @@
-import type { Reason, RequiredTrust } from '../entry.ts';
+import type { Reason, RequiredTrust } from '../trust/entry.ts';
 import { InvalidRequestError, TooManyHostsError } from '../errors.ts';
-import { requiredTrust } from '../extra-specs.ts';
-import type { FilterRequest, Protocol } from '../filter-request.ts';
-import { isHostName, LONGEST_NAME } from '../host-name.ts';
-import { isObject, type Members } from '../members.ts';
-import { MESSAGES } from '../messages.ts';
+import { requiredTrust } from './extra-specs.ts';
+import type { FilterRequest, Protocol } from './filter-request.ts';
+import { isHostName, LONGEST_NAME } from '../trust/host-name.ts';
+import { isObject, type Members } from './members.ts';
+import { MESSAGES } from './messages.ts';
 import { clean } from '../quote.ts';
-import type { Verdicts } from '../trusted-filter.ts';
+import type { Verdicts } from '../attestation/trusted-filter.ts';
 
 /** `POST /filter`: Nova's own terms, `filter_properties` and `host_states`, as JSON. */
 export const native = { limitMs: 25_000, parse, render } satisfies Protocol;

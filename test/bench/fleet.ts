@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { LambdaService } from '../../infra/local/lambda-service.ts';
+import { LambdaService } from '../../infra/local/aws/lambda-service.ts';
 import { type OatServerOptions, reply } from '../../infra/local/oat-server.ts';
 import type { Cloud } from '../fakes/cloud.ts';
 import { answerOf, filterEvent } from '../fakes/events.ts';

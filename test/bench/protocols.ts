@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { loadFunction } from '../../infra/local/environment.ts';
-import { type Handler, newContext } from '../../infra/local/http-api.ts';
+import { type Handler, newContext } from '../../infra/local/aws/http-api.ts';
 import { answerWith, Cloud } from '../fakes/cloud.ts';
 import { median, progress, type Report } from './report.ts';
 

@@ -4,15 +4,15 @@ import {
   DynamoDBClient,
   type AttributeValue,
 } from '@aws-sdk/client-dynamodb';
-import { createTable, DynamoDbServer } from '../../infra/local/dynamodb.ts';
-import { AttestationService, type Connection } from '../../lambda/attestation-service.ts';
+import { createTable, DynamoDbServer } from '../../infra/local/aws/dynamodb.ts';
+import { AttestationService, type Connection } from '../../lambda/service/attestation-service.ts';
 import { type Clock, systemClock } from '../../lambda/clock.ts';
-import { ComputeAttestationCache } from '../../lambda/compute-attestation-cache.ts';
-import { Counts } from '../../lambda/counts.ts';
-import { newDeadline } from '../../lambda/deadline.ts';
-import { shardCount as shardCountOf } from '../../lambda/shard.ts';
-import { ShardTable } from '../../lambda/shard-table.ts';
-import { newInvocation } from '../../lambda/waiter.ts';
+import { ComputeAttestationCache } from '../../lambda/attestation/compute-attestation-cache.ts';
+import { Counts } from '../../lambda/log/counts.ts';
+import { newDeadline } from '../../lambda/polling/deadline.ts';
+import { shardCount as shardCountOf } from '../../lambda/table/shard.ts';
+import { ShardTable } from '../../lambda/table/shard-table.ts';
+import { newInvocation } from '../../lambda/polling/waiter.ts';
 import { median, progress, type Report } from './report.ts';
 
 const SIZES = [100, 1_000, 10_000, 50_000] as const;

@@ -1,9 +1,9 @@
-import type { Handler } from '../../infra/local/http-api.ts';
+import type { Handler } from '../../infra/local/aws/http-api.ts';
 import { reply } from '../../infra/local/oat-server.ts';
 import { Cloud } from '../fakes/cloud.ts';
 import { answerOf, filterEvent } from '../fakes/events.ts';
 import { loadFunction } from '../../infra/local/environment.ts';
-import { newContext } from '../../infra/local/http-api.ts';
+import { newContext } from '../../infra/local/aws/http-api.ts';
 import { median, progress, type Report } from './report.ts';
 
 const SIZES = [100, 1_000, 10_000, 50_000] as const;

@@ -1,4 +1,4 @@
-import type { Connection, HttpAnswer, PostLimits } from '../../lambda/attestation-service.ts';
+import type { Connection, HttpAnswer, PostLimits } from '../../lambda/service/attestation-service.ts';
 import type { Clock } from '../../lambda/clock.ts';
 import { PollError } from '../../lambda/errors.ts';
 

@@ -1,8 +1,8 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { CertificateAuthority, type KeyPair, LOOPBACK_NAMES } from '../../infra/local/certificates.ts';
-import { createTable, DynamoDbServer } from '../../infra/local/dynamodb.ts';
+import { createTable, DynamoDbServer } from '../../infra/local/aws/dynamodb.ts';
 import { OatServer, type OatServerOptions, reply } from '../../infra/local/oat-server.ts';
-import { SecretsManagerServer } from '../../infra/local/secrets-manager.ts';
+import { SecretsManagerServer } from '../../infra/local/aws/secrets-manager.ts';
 import { recordSecrets } from '../reporters/record.ts';
 import { LambdaEnvironment } from './lambda-environment.ts';
 

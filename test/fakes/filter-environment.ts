@@ -1,18 +1,18 @@
 import type { BatchGetItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { Announcer } from '../../lambda/announcer.ts';
-import { AttestationService, type Connection } from '../../lambda/attestation-service.ts';
+import { Announcer } from '../../lambda/events/announcer.ts';
+import { AttestationService, type Connection } from '../../lambda/service/attestation-service.ts';
 import type { Clock } from '../../lambda/clock.ts';
-import { ComputeAttestation } from '../../lambda/compute-attestation.ts';
-import { ComputeAttestationCache } from '../../lambda/compute-attestation-cache.ts';
-import { Counts } from '../../lambda/counts.ts';
-import { newDeadline } from '../../lambda/deadline.ts';
-import type { Reason, RequiredTrust } from '../../lambda/entry.ts';
-import type { EventBus } from '../../lambda/event-bus.ts';
-import type { HandOver } from '../../lambda/hand-over.ts';
-import { Refresher, type RefresherParts } from '../../lambda/refresher.ts';
-import { ShardTable } from '../../lambda/shard-table.ts';
-import { TrustedFilter } from '../../lambda/trusted-filter.ts';
-import { type Invocation, newInvocation } from '../../lambda/waiter.ts';
+import { ComputeAttestation } from '../../lambda/attestation/compute-attestation.ts';
+import { ComputeAttestationCache } from '../../lambda/attestation/compute-attestation-cache.ts';
+import { Counts } from '../../lambda/log/counts.ts';
+import { newDeadline } from '../../lambda/polling/deadline.ts';
+import type { Reason, RequiredTrust } from '../../lambda/trust/entry.ts';
+import type { EventBus } from '../../lambda/events/event-bus.ts';
+import type { HandOver } from '../../lambda/polling/hand-over.ts';
+import { Refresher, type RefresherParts } from '../../lambda/refreshing/refresher.ts';
+import { ShardTable } from '../../lambda/table/shard-table.ts';
+import { TrustedFilter } from '../../lambda/attestation/trusted-filter.ts';
+import { type Invocation, newInvocation } from '../../lambda/polling/waiter.ts';
 import type { MemoryDynamoDb } from './memory-dynamodb.ts';
 
 export interface FilterEnvironmentOptions {

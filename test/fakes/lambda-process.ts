@@ -1,7 +1,7 @@
 /** One Lambda execution environment: loads the built function and answers the events that its parent sends. */
 import { pathToFileURL } from 'node:url';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import type { Handler } from '../../infra/local/http-api.ts';
+import type { Handler } from '../../infra/local/aws/http-api.ts';
 
 export type Order =
   { readonly id: number; readonly event: unknown; readonly remainingMs: number } | { readonly clockOffsetMs: number };

@@ -7,8 +7,8 @@ import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { AttributeType, Table } from 'aws-cdk-lib/aws-dynamodb';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import cdkJson from '../../cdk.json' with { type: 'json' };
-import { ROUTE_KEYS } from '../../lambda/routes.ts';
-import { parseTrustSettings } from '../../infra/trust-settings.ts';
+import { ROUTE_KEYS } from '../../lambda/http/routes.ts';
+import { parseTrustSettings } from '../../infra/settings/trust-settings.ts';
 import { TrustedFilterStack } from '../../infra/trusted-filter-stack.ts';
 import { recordOutput } from '../reporters/record.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DynamoDbServer } from '../../infra/local/dynamodb.ts';
+import { DynamoDbServer } from '../../infra/local/aws/dynamodb.ts';
 import { reply } from '../../infra/local/oat-server.ts';
 import { answerWith, Cloud } from '../fakes/cloud.ts';
 import { answerOf, filterEvent, reasonsOf } from '../fakes/events.ts';

@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readFixtures } from '../../infra/local/fixtures.ts';
 import { answerFromFleet } from '../../infra/local/fleet.ts';
-import { MESSAGES } from '../../lambda/messages.ts';
+import { MESSAGES } from '../../lambda/protocols/messages.ts';
 import { Cloud } from '../fakes/cloud.ts';
 import { extenderAnswerOf, fixture } from '../fakes/events.ts';
 import type { LambdaEnvironment } from '../fakes/lambda-environment.ts';

@@ -1,8 +1,8 @@
 /** What happens off the request's path, through both bundles: hand-over, schedule, events. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { EventBusServer } from '../../infra/local/event-bus.ts';
-import { LambdaService } from '../../infra/local/lambda-service.ts';
+import { EventBusServer } from '../../infra/local/aws/event-bus.ts';
+import { LambdaService } from '../../infra/local/aws/lambda-service.ts';
 import { OatServer, reply } from '../../infra/local/oat-server.ts';
 import { answerWith, Cloud } from '../fakes/cloud.ts';
 import { answerOf, filterEvent, reasonsOf } from '../fakes/events.ts';

@@ -1,7 +1,7 @@
 /** Plain data for unit tests: one moment in time, and entries as they may stand then. */
 import type { Clock } from '../../lambda/clock.ts';
-import { type Attestation, type Entry, levelOf, NO_ENTRY, type Timing, type Try } from '../../lambda/entry.ts';
-import { newInvocation, type Invocation } from '../../lambda/waiter.ts';
+import { type Attestation, type Entry, levelOf, NO_ENTRY, type Timing, type Try } from '../../lambda/trust/entry.ts';
+import { newInvocation, type Invocation } from '../../lambda/polling/waiter.ts';
 
 /** The moment at which tests take place; a whole hour. */
 export const NOW = Date.UTC(2026, 10, 23, 16);

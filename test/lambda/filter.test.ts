@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { answerFromFleet } from '../../infra/local/fleet.ts';
-import type { Handler } from '../../infra/local/http-api.ts';
+import type { Handler } from '../../infra/local/aws/http-api.ts';
 import { Cloud } from '../fakes/cloud.ts';
 import { answerOf, filterEvent, fixture, reasonsOf } from '../fakes/events.ts';
 

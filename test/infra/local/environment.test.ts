@@ -1,6 +1,6 @@
 import { afterEach, expect, jest, test } from '@jest/globals';
 import { type LocalEnvironment, type Part, startEnvironment } from '../../../infra/local/environment.ts';
-import { scheduledEvent } from '../../../infra/local/schedule.ts';
+import { scheduledEvent } from '../../../infra/local/aws/schedule.ts';
 
 const NOWHERE = 'http://127.0.0.1:9';
 let environment: LocalEnvironment;

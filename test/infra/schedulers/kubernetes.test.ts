@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { format } from 'prettier';
 import { parseAllDocuments } from 'yaml';
 import { kubernetes } from '../../../lambda/protocols/kubernetes.ts';
-import { ROUTE_KEYS } from '../../../lambda/routes.ts';
+import { ROUTE_KEYS } from '../../../lambda/http/routes.ts';
 
 const CONFIGURATION = 'kube-scheduler-configuration.yaml';
 

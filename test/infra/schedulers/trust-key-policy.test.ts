@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { parseAllDocuments } from 'yaml';
 import { SETTINGS } from '../../../lambda/config.ts';
-import { podTrust } from '../../../lambda/pod-trust.ts';
+import { podTrust } from '../../../lambda/protocols/pod-trust.ts';
 import { type AdmissionRequest, refusals, type ValidatingAdmissionPolicy } from '../../fakes/admission.ts';
 
 const FILE = new URL('../../../infra/schedulers/kubernetes/trust-key-policy.yaml', import.meta.url);

@@ -1,0 +1,307 @@
+import { waitUntil } from '../clock.ts';
+import type { Announcer } from '../events/announcer.ts';
+import {
+  type Entry,
+  type Finding,
+  finding,
+  hourOf,
+  isAskedAbout,
+  isAttested,
+  merge,
+  pauseEnd,
+  purged,
+  withAlarm,
+} from '../trust/entry.ts';
+import { HostResolver, type HostResolverOptions } from '../polling/host-resolver.ts';
+import { shardOf } from '../table/shard.ts';
+import { type Cell, ShardActor } from '../table/shard-actor.ts';
+import { type Invocation, Waiter } from '../polling/waiter.ts';
+
+/** What the cache says of a host; `pending` where no answer came in time, `unknown` for a name that is not polled. */
+export type HostAttestation = Finding | { readonly level: 'unknown'; readonly reason: 'pending' | 'unknown' };
+
+export interface ComputeAttestationCacheOptions extends Omit<HostResolverOptions, 'memory'> {
+  readonly shardCount: number;
+  /** Names that do not match are unknown without a poll. */
+  readonly hostPattern?: RegExp | undefined;
+}
+
+/** What came of a refresh. */
+export interface Refreshed {
+  /** How many hosts have an attestation now that is new enough. */
+  readonly attested: number;
+  /** Hosts that were not polled, since they were in the pause after a failed try. */
+  readonly paused: readonly string[];
+  /** When the last of these pauses ends, epoch milliseconds. */
+  readonly pausedUntil: number;
+}
+
+const PENDING: HostAttestation = { level: 'unknown', reason: 'pending' };
+const NOT_A_HOST: HostAttestation = { level: 'unknown', reason: 'unknown' };
+/** What is kept of the time for an answer to render it. */
+const RENDER_MS = 100;
+/** How long a request waits for the stamp that hosts were asked about, and the shortest pause between two stamps. */
+const STAMP_MS = 200;
+const STAMP_PAUSE_MS = 5_000;
+
+/**
+ * The attestations of hosts: from memory, then from DynamoDB, then from polls for all that is not valid. All requests of
+ * an environment share one such cache, and with it the reads, claims and polls that are under way.
+ */
+export class ComputeAttestationCache {
+  readonly #options: HostResolverOptions & ComputeAttestationCacheOptions;
+  readonly #memory = new Map<string, Cell>();
+  readonly #shards = new Map<number, ShardActor>();
+  readonly #resolver: HostResolver;
+  #lookUps = 0;
+  #stampAfter = -Infinity;
+
+  constructor(options: ComputeAttestationCacheOptions) {
+    this.#options = { ...options, memory: this.#memory };
+    this.#resolver = new HostResolver(this.#options);
+  }
+
+  async getHostAttestation(host: string, invocation: Invocation): Promise<HostAttestation> {
+    const [attestation = PENDING] = await this.getHostAttestations([host], invocation);
+    return attestation;
+  }
+
+  /**
+   * The attestations of many hosts, as they stand when the promise resolves.
+   * @returns one for each host, in their order; never rejects for a fault of DynamoDB or of the service
+   */
+  getHostAttestations(hosts: readonly string[], invocation: Invocation): Promise<HostAttestation[]> {
+    const waiter = new Waiter(invocation);
+    const { found, missing, isUnstamped } = this.#lookUp(hosts, waiter);
+    if (missing.size > 0) return this.#waitFor(hosts, missing, waiter);
+    invocation.from.memory += hosts.length;
+    return isUnstamped ? this.#stamp(hosts, waiter).then(() => found) : Promise.resolve(found);
+  }
+
+  /**
+   * Stamps on hosts that they are asked about, since what is only ever served from memory is never claimed. At most once
+   * an hour, and as well as it can be done.
+   */
+  async #stamp(hosts: readonly string[], { invocation }: Waiter): Promise<void> {
+    const { clock } = this.#options;
+    const now = clock.now();
+    const until = Math.min(now + STAMP_MS, invocation.deadline.stopAt);
+    if (now < this.#stampAfter || until <= now) return;
+    this.#stampAfter = now + STAMP_PAUSE_MS;
+    const asked = hourOf(now);
+    const old = hosts.filter((host) => (this.#memory.get(host)?.entry.asked ?? asked) < asked);
+    const writes = Array.from(this.#byShard(new Set(old)), ([shard, names]) =>
+      shard.write({
+        hosts: names,
+        apply: (_host, entry) => (entry.definite && entry.asked < asked ? { ...entry, asked } : entry),
+        until,
+      }),
+    );
+    await waitUntil(until, Promise.all(writes), clock);
+  }
+
+  /** Has what memory misses looked up in the table or polled, until every host is decided or the time is over. */
+  async #waitFor(hosts: readonly string[], notInMemory: Set<string>, waiter: Waiter): Promise<HostAttestation[]> {
+    const { deadline, from } = waiter.invocation;
+    const { clock } = this.#options;
+    let missing = notInMemory;
+    let found: HostAttestation[] = [];
+    let isUnstamped = false;
+    while (missing.size > 0 && clock.now() < deadline.stopAt) {
+      await this.#resolver.resolve(this.#byShard(missing), waiter);
+      ({ found, missing, isUnstamped } = this.#lookUp(hosts, waiter));
+    }
+    if (isUnstamped) await this.#stamp(hosts, waiter);
+    if (missing.size > 0) {
+      // Time is over; but what memory has counts only after a look at the table that is not too old.
+      const renderAt = deadline.answerBy - RENDER_MS;
+      await waitUntil(renderAt, this.#resolver.look(this.#byShard(missing).keys(), renderAt), clock);
+      ({ found } = this.#lookUp(hosts, waiter));
+    }
+    for (const host of hosts) {
+      if (!notInMemory.has(host)) from.memory++;
+      else if (waiter.polled.has(host)) from.poll++;
+      else if (waiter.decided.has(host)) from.table++;
+    }
+    return found;
+  }
+
+  /** Attests hosts for later requests. The invocation says what is new enough. */
+  async refresh(hosts: readonly string[], invocation: Invocation): Promise<Refreshed> {
+    const { clock, hostPattern, timing } = this.#options;
+    const { arrivedAt } = invocation.deadline;
+    const waiter = new Waiter(invocation);
+    const names = hosts.filter((host) => hostPattern?.test(host) !== false);
+    const byShard = this.#byShard(new Set(names));
+    await this.#resolver.resolve(byShard, waiter);
+    const now = clock.now();
+    let attested = 0;
+    const paused: string[] = [];
+    let pausedUntil = now;
+    for (const [shard, shardHosts] of byShard) {
+      for (const host of shardHosts) {
+        const known = shard.known(host, now);
+        const until = pauseEnd(known, arrivedAt);
+        if (waiter.decided.has(host) && isAttested(known, now, timing)) {
+          attested++;
+        } else if (until !== undefined) {
+          paused.push(host);
+          pausedUntil = Math.max(pausedUntil, until);
+        }
+      }
+    }
+    return { attested, paused, pausedUntil };
+  }
+
+  /** The hosts that somebody asked about within the last day, in the order of their shards. */
+  async hostsAskedAbout(until: number): Promise<string[]> {
+    const { clock } = this.#options;
+    const shards = await this.#lookAtAll(until);
+    const now = clock.now();
+    return shards.flatMap((shard) =>
+      shard.storedHosts().filter((host) => {
+        const entry = shard.stored(host);
+        return entry?.definite === true && isAskedAbout(entry, now);
+      }),
+    );
+  }
+
+  /** Tells the event bus of what others left unannounced, and of hosts that are unknown for long. */
+  async announce(
+    announcer: Announcer,
+    options: {
+      readonly unknownAlarmMs: number;
+      /** In the shards of these hosts; in all where none are given. */
+      readonly hosts?: readonly string[] | undefined;
+      /** When to stop trying, epoch milliseconds. */
+      readonly until: number;
+    },
+  ): Promise<void> {
+    const { clock } = this.#options;
+    const { hosts: about, unknownAlarmMs, until } = options;
+    const shards = about === undefined ? await this.#lookAtAll(until) : [...this.#byShard(new Set(about)).keys()];
+    const now = clock.now();
+    const apply = (_host: string, entry: Entry, at: number): Entry => withAlarm(entry, unknownAlarmMs, at);
+    const writes = shards.map(async (shard) => {
+      const hosts = shard.storedHosts().filter((host) => {
+        const entry = shard.stored(host);
+        return entry !== undefined && withAlarm(entry, unknownAlarmMs, now) !== entry;
+      });
+      if (hosts.length > 0) await shard.write({ hosts, apply, until });
+    });
+    await Promise.all(writes);
+    const places = shards.flatMap((shard) => shard.storedHosts().map((host) => ({ shard, host })));
+    await announcer.announce(places, until);
+  }
+
+  async #lookAtAll(until: number): Promise<ShardActor[]> {
+    const { shardCount } = this.#options;
+    const shards = Array.from({ length: shardCount }, (_, index) => this.#shard(index));
+    await this.#resolver.look(shards, until);
+    return shards;
+  }
+
+  /**
+   * Forgets what is known of hosts, here at once and in every other environment within five seconds. The mark stays, so that
+   * the result of a poll which is under way is dropped.
+   * @param until when to stop trying, epoch milliseconds
+   * @returns whether the table has the mark
+   */
+  async purge(hosts: readonly string[], until: number): Promise<boolean> {
+    const at = this.#options.clock.now();
+    const writes = Array.from(this.#byShard(new Set(hosts)), ([shard, names]) =>
+      shard.write({ hosts: names, apply: (_host, entry) => purged(entry, at, at), until }),
+    );
+    return (await Promise.all(writes)).every((written) => written);
+  }
+
+  /** What memory has for each host. Hosts that nothing decides are missing, and pending for now. */
+  #lookUp(
+    hosts: readonly string[],
+    waiter: Waiter,
+  ): { found: HostAttestation[]; missing: Set<string>; isUnstamped: boolean } {
+    const { clock, hostPattern, timing } = this.#options;
+    const now = clock.now();
+    const hour = hourOf(now);
+    const { arrivedAt } = waiter.invocation.deadline;
+    let isUnstamped = false;
+    const judge = ({ entry, shard }: Cell): Finding | undefined => {
+      isUnstamped ||= entry.definite && entry.asked < hour;
+      return shard.serves(now) ? finding(entry, now, arrivedAt, timing) : undefined;
+    };
+    const found = findInMemory(hosts, this.#memory, ++this.#lookUps, judge);
+    const missing = new Set<string>();
+    for (let i = 0; i < found.length; i++) {
+      if (found[i] !== undefined && hostPattern === undefined) continue;
+      const host = hosts[i] as string;
+      if (hostPattern?.test(host) === false) {
+        found[i] = NOT_A_HOST;
+        continue;
+      }
+      if (found[i] !== undefined) continue;
+      const attestation = this.#lookUpDecided(host, this.#memory.get(host), waiter, now);
+      if (attestation === PENDING) missing.add(host);
+      found[i] = attestation;
+    }
+    return { found: found as HostAttestation[], missing, isUnstamped };
+  }
+
+  /** For a host that memory alone does not decide: this request may have decided it before. */
+  #lookUpDecided(host: string, cell: Cell | undefined, waiter: Waiter, now: number): HostAttestation {
+    const { timing } = this.#options;
+    const decided: Entry | undefined = waiter.decided.get(host);
+    if (decided === undefined || !this.#shardOf(host).serves(now)) return PENDING;
+    const known = cell === undefined ? decided : merge(decided, cell.entry, now);
+    return finding(known, now, waiter.invocation.deadline.arrivedAt, timing) ?? PENDING;
+  }
+
+  #byShard(hosts: Iterable<string>): Map<ShardActor, string[]> {
+    const byShard = new Map<ShardActor, string[]>();
+    for (const host of hosts) {
+      const shard = this.#shardOf(host);
+      const others = byShard.get(shard);
+      if (others === undefined) byShard.set(shard, [host]);
+      else others.push(host);
+    }
+    return byShard;
+  }
+
+  #shardOf(host: string): ShardActor {
+    const known = this.#memory.get(host);
+    if (known !== undefined) return known.shard;
+    return this.#shard(shardOf(host, this.#options.shardCount));
+  }
+
+  #shard(index: number): ShardActor {
+    let shard = this.#shards.get(index);
+    if (shard === undefined) {
+      shard = new ShardActor(index, this.#options);
+      this.#shards.set(index, shard);
+    }
+    return shard;
+  }
+}
+
+/**
+ * The one loop that every host of every request goes through: nothing in it but what it needs. A cell is judged once for
+ * all of its hosts.
+ * @param lookUp a number that no look-up before had
+ */
+function findInMemory(
+  hosts: readonly string[],
+  memory: ReadonlyMap<string, Cell>,
+  lookUp: number,
+  judge: (cell: Cell) => Finding | undefined,
+): (HostAttestation | undefined)[] {
+  const found = new Array<HostAttestation | undefined>(hosts.length);
+  for (let i = 0; i < hosts.length; i++) {
+    const cell = memory.get(hosts[i] as string);
+    if (cell === undefined) continue;
+    if (cell.judgedBy !== lookUp) {
+      cell.judgedBy = lookUp;
+      cell.found = judge(cell);
+    }
+    found[i] = cell.found;
+  }
+  return found;
+}

@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import type { MiddlewareObj } from '@middy/core';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import { causeOf } from './counts.ts';
+import { TrustedFilterError } from '../errors.ts';
+import { type FunctionLog, sinceMs } from './function-log.ts';
+
+/** What the handler knows of a request by the time it is answered; each field is a field of the log line. */
+export interface RequestRecord {
+  /** The subject of the client certificate, where one lets schedulers in. */
+  client?: string;
+  hosts?: number;
+  passed?: number;
+  rejected?: Record<string, number>;
+  required_trust?: string | undefined;
+  workload?: Readonly<Record<string, string>> | undefined;
+  from_memory?: number;
+  from_table?: number;
+  from_poll?: number;
+  polls?: number;
+  parse_ms?: number;
+  attest_ms?: number;
+  render_ms?: number;
+}
+
+type Event = Partial<APIGatewayProxyEventV2>;
+type Result = APIGatewayProxyStructuredResultV2;
+
+/** What is logged of each request; and its id, which goes out with every answer. */
+export class RequestLog {
+  readonly #log: FunctionLog;
+  readonly #records = new WeakMap<object, RequestRecord>();
+
+  constructor(log: FunctionLog) {
+    this.#log = log;
+  }
+
+  /** Adds to what the request's line will say. */
+  note(event: object, record: RequestRecord): void {
+    this.#records.set(event, { ...this.#records.get(event), ...record });
+  }
+
+  middleware(): MiddlewareObj<Event, Result> {
+    const startedAt = new WeakMap<object, number>();
+    return {
+      before: (request) => {
+        // Whoever invokes the function without API Gateway may send anything.
+        if (typeof request.event !== 'object' || (request.event as unknown) === null) request.event = {};
+        startedAt.set(request.event, performance.now());
+      },
+      after: ({ event, context, response }) => {
+        this.#finish(event, context.awsRequestId, response, undefined, startedAt.get(event));
+      },
+      onError: ({ event, context, response, error }) => {
+        this.#finish(event, context.awsRequestId, response, error, startedAt.get(event));
+      },
+    };
+  }
+
+  #finish(
+    event: Event,
+    functionRequestId: string | undefined,
+    response: Result | null | undefined,
+    error: unknown,
+    startedAt: number | undefined,
+  ): void {
+    const requestId = event.requestContext?.requestId || functionRequestId || randomUUID();
+    if (response) response.headers = { ...response.headers, 'x-request-id': requestId };
+    const record = this.#records.get(event) ?? {};
+    const status = response?.statusCode ?? 500;
+    // Some protocols answer a fault with status 200, too.
+    const severity = error === undefined ? status : error instanceof TrustedFilterError ? error.status : 500;
+    const isRefused = severity >= 400 && severity < 500;
+    this.#log.say({
+      level: severity >= 500 ? 'error' : isRefused ? 'warn' : 'info',
+      message: severity >= 500 ? 'request failed' : isRefused ? 'request refused' : 'request answered',
+      fields: {
+        request_id: requestId,
+        function_request_id: functionRequestId,
+        route: event.routeKey,
+        status,
+        ...record,
+        ...(error === undefined ? {} : describe(error)),
+      },
+      durationMs: startedAt === undefined ? 0 : sinceMs(startedAt),
+      counted: {
+        Requests: 1,
+        ClientErrors: isRefused ? 1 : 0,
+        ServerErrors: severity >= 500 ? 1 : 0,
+        Hosts: record.hosts,
+        HostsPassed: record.passed,
+        HostsFromMemory: record.from_memory,
+        HostsFromTable: record.from_table,
+        HostsFromPoll: record.from_poll,
+      },
+    });
+  }
+}
+
+export function describe(error: unknown): { error_code: string; error: string; stack?: string[] } {
+  const code = error instanceof TrustedFilterError ? error.code : 'internal-error';
+  const cause = error instanceof TrustedFilterError ? error.cause : error;
+  const frames = Error.isError(cause) ? (cause.stack ?? '').split('\n').filter((row) => /^\s+at /.test(row)) : [];
+  return {
+    error_code: code,
+    error: causeOf(error),
+    ...(frames.length > 0 ? { stack: frames.slice(0, 10).map((row) => row.trim()) } : {}),
+  };
+}

@@ -1,0 +1,87 @@
+import type { LambdaClient } from '@aws-sdk/client-lambda';
+import type { Clock } from '../clock.ts';
+import type { Counts } from '../log/counts.ts';
+
+/** What `refresh` is invoked with: hosts to attest, and by whom they are claimed for it. */
+export interface HandedOver {
+  readonly hosts: readonly string[];
+  readonly owner: string;
+}
+
+/** Most hosts in one invocation. */
+export const MOST_HOSTS = 1_000;
+const MOST_BYTES = 200 * 1024;
+/** How long one call may take, an answer that stalls included. */
+const CALL_MS = 2_000;
+/** How long after a call that failed requests poll for themselves. */
+const PAUSE_MS = 5_000;
+
+/** Hands hosts over to the function that refreshes attestations, which goes on when the request is answered. */
+export class HandOver {
+  readonly #functionName: string;
+  readonly #clock: Clock;
+  readonly #counts: Counts;
+  #client: LambdaClient | undefined;
+  #failedAt = -Infinity;
+
+  constructor(functionName: string, { clock, counts }: { readonly clock: Clock; readonly counts: Counts }) {
+    this.#functionName = functionName;
+    this.#clock = clock;
+    this.#counts = counts;
+  }
+
+  /** Whether it is worth a try: the last call did not just fail. */
+  isUp(): boolean {
+    return this.#clock.now() >= this.#failedAt + PAUSE_MS;
+  }
+
+  /**
+   * Hands hosts over, each once. Never rejects: a call that failed or was throttled is counted, with its cause.
+   * @param owner in whose name they are claimed
+   * @returns the hosts that were not taken over
+   */
+  async send(hosts: readonly string[], owner: string): Promise<string[]> {
+    const left = await Promise.all(cutIntoInvocations(hosts).map((part) => this.#invoke({ hosts: part, owner })));
+    return left.flat();
+  }
+
+  async #invoke(handedOver: HandedOver): Promise<readonly string[]> {
+    try {
+      const { InvokeCommand, LambdaClient } = await import('./lambda-client.ts');
+      this.#client ??= new LambdaClient({
+        maxAttempts: 2, // a kept connection may have ended while the environment was frozen
+        requestHandler: { connectionTimeout: 500, requestTimeout: CALL_MS, throwOnRequestTimeout: true },
+      });
+      const command = new InvokeCommand({
+        FunctionName: this.#functionName,
+        InvocationType: 'Event',
+        Payload: Buffer.from(JSON.stringify(handedOver)),
+      });
+      await this.#client.send(command, { abortSignal: AbortSignal.timeout(CALL_MS) });
+      this.#counts.add('HandOvers');
+      return [];
+    } catch (error) {
+      this.#failedAt = this.#clock.now();
+      this.#counts.fault('HandOversFailed', error);
+      return handedOver.hosts;
+    }
+  }
+}
+
+/** Cuts hosts into the invocations that take them: at most 1,000 of them and 200 KB of JSON each. */
+export function cutIntoInvocations(hosts: readonly string[]): string[][] {
+  const parts: string[][] = [];
+  let part: string[] = [];
+  let bytes = 0;
+  for (const host of hosts) {
+    const hostBytes = Buffer.byteLength(JSON.stringify(host)) + 1;
+    if (part.length === 0 || part.length >= MOST_HOSTS || bytes + hostBytes > MOST_BYTES - 100) {
+      part = [];
+      bytes = 0;
+      parts.push(part);
+    }
+    part.push(host);
+    bytes += hostBytes;
+  }
+  return parts;
+}

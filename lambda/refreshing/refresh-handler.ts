@@ -1,0 +1,63 @@
+import type { Context } from 'aws-lambda';
+import { newDeadline } from '../polling/deadline.ts';
+import { InvalidRequestError } from '../errors.ts';
+import { type FunctionLog, sinceMs } from '../log/function-log.ts';
+import { describe } from '../log/request-log.ts';
+import { type HandedOver, MOST_HOSTS } from '../polling/hand-over.ts';
+import { isHostName } from '../trust/host-name.ts';
+import { Refresher, type RefresherParts, type RefreshResult } from './refresher.ts';
+
+/** The function's own time-out, which the context says too. */
+const LIMIT_MS = 300_000;
+
+/**
+ * The handler that attests hosts for later requests: those that a request hands over, or, on a schedule, all that
+ * somebody asked about within the last day.
+ * @param getParts throws where the configuration has faults
+ */
+export function refreshHandler(getParts: () => RefresherParts, log: FunctionLog) {
+  return async (event: unknown, context: Partial<Context>): Promise<RefreshResult> => {
+    const startedAt = performance.now();
+    const fields = { function_request_id: context.awsRequestId };
+    try {
+      const handedOver = parse(event);
+      const parts = getParts();
+      const remainingMs = context.getRemainingTimeInMillis?.();
+      const { clock } = parts;
+      const deadline = newDeadline({ now: clock.now(), limitMs: LIMIT_MS, remainingMs });
+      const refresh = new Refresher(parts, deadline.answerBy);
+      const result = handedOver === undefined ? await refresh.round() : await refresh.takeOver(handedOver);
+      log.say({
+        level: 'info',
+        message: 'attestations refreshed',
+        fields: { ...fields, ...result },
+        durationMs: sinceMs(startedAt),
+        counted: { Refreshes: 1, HostsRefreshed: result.attested },
+      });
+      return result;
+    } catch (error) {
+      log.say({
+        level: 'error',
+        message: 'refresh failed',
+        fields: { ...fields, ...describe(error) },
+        durationMs: sinceMs(startedAt),
+        counted: { Refreshes: 1, RefreshesFailed: 1 },
+      });
+      throw error;
+    }
+  };
+}
+
+/** @returns undefined for a scheduled event */
+function parse(event: unknown): HandedOver | undefined {
+  const members = (typeof event === 'object' ? event : null) as Readonly<Record<string, unknown>> | null;
+  if (members?.['source'] === 'aws.events') return undefined;
+  const hosts = members?.['hosts'];
+  const owner = members?.['owner'];
+  if (!Array.isArray(hosts) || hosts.length > MOST_HOSTS || !hosts.every(isHostName)) {
+    const rule = `"hosts" must be an array of at most ${MOST_HOSTS} host names, or the event a scheduled one.`;
+    throw new InvalidRequestError(rule);
+  }
+  if (typeof owner !== 'string' || owner === '') throw new InvalidRequestError('"owner" must be a string.');
+  return { hosts, owner };
+}

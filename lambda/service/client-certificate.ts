@@ -1,0 +1,140 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import type { SecureContextOptions } from 'node:tls';
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { ClientCertificateError } from '../errors.ts';
+
+/** What the attestation service is shown, and what it is recognised by: PEM text. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+  readonly passphrase?: string;
+  /** Sent as `x-auth-blob`, where the service wants one. */
+  readonly authBlob?: string;
+  /** When the certificate ends, epoch milliseconds. */
+  readonly notAfter: number;
+}
+
+/** The value that the secret has, or the one that it had before. */
+export type SecretStage = 'AWSCURRENT' | 'AWSPREVIOUS';
+
+/** A value of the secret; another value has another version. */
+export interface SecretValue {
+  readonly version: string;
+  readonly text: string;
+}
+
+export interface Secret {
+  /**
+   * Reads a value of the secret; undefined where there is no previous one, which is nobody's fault.
+   * @throws {ClientCertificateError} that shows nothing of the secret
+   */
+  read(stage: SecretStage): Promise<SecretValue | undefined>;
+}
+
+/** How long reading the secret may take in all, an answer that stalls included. */
+const SECRET_TIMEOUT_MS = 8_000;
+
+/** The secret in Secrets Manager. */
+export class SecretsManagerSecret implements Secret {
+  readonly #secretId: string;
+  #client: SecretsManagerClient | undefined;
+
+  constructor(secretId: string) {
+    this.#secretId = secretId;
+  }
+
+  async read(stage: SecretStage): Promise<SecretValue | undefined> {
+    const { GetSecretValueCommand, SecretsManagerClient } = await import('./secrets-manager.ts');
+    this.#client ??= new SecretsManagerClient({
+      maxAttempts: 2,
+      requestHandler: { connectionTimeout: 2_000, requestTimeout: 4_000, throwOnRequestTimeout: true },
+    });
+    let value: { VersionId?: string | undefined; SecretString?: string | undefined };
+    try {
+      // Without the stage, some endpoints return a rotated secret's old value.
+      const command = new GetSecretValueCommand({ SecretId: this.#secretId, VersionStage: stage });
+      value = await this.#client.send(command, { abortSignal: AbortSignal.timeout(SECRET_TIMEOUT_MS) });
+    } catch (error) {
+      // What the endpoint says in full may quote the secret; what kind of fault it is says enough.
+      const kind = Error.isError(error) ? error.name : typeof error;
+      if (stage === 'AWSPREVIOUS' && kind === 'ResourceNotFoundException') return undefined;
+      const code = Error.isError(error) && 'code' in error ? String(error.code) : '';
+      const detail = /^E[A-Z_]+$/.test(code) ? `${kind} ${code}` : kind;
+      throw new ClientCertificateError(`the secret could not be read from Secrets Manager: ${detail}`);
+    }
+    const { VersionId: version = '', SecretString: text } = value;
+    if (text === undefined) throw new ClientCertificateError('the secret has no text (SecretString)');
+    return { version, text };
+  }
+}
+
+/**
+ * Parses the secret, `{"cert","key","ca","passphrase"?,"auth_blob"?}`. A certificate that has ended is refused.
+ * @throws {ClientCertificateError} naming the member and the rule; causes that may quote the text are left out
+ */
+export function parseSecret(text: string, now = Date.now()): ClientCertificate {
+  let secret: unknown;
+  try {
+    secret = JSON.parse(text);
+  } catch {
+    throw new ClientCertificateError('the secret is not JSON');
+  }
+  if (typeof secret !== 'object' || secret === null) throw new ClientCertificateError('the secret is not an object');
+  const members = secret as Record<string, unknown>;
+  const cert = need(members, 'cert');
+  const key = need(members, 'key');
+  const ca = need(members, 'ca');
+  const passphrase = optional(members, 'passphrase');
+  const authBlob = optional(members, 'auth_blob');
+  if (authBlob !== undefined && !/^[\x20-\x7e]*$/.test(authBlob)) {
+    throw new ClientCertificateError('"auth_blob" of the secret has characters that no HTTP header may have');
+  }
+  const certificate = parse('cert', 'a PEM certificate', () => new X509Certificate(cert));
+  parse('ca', 'a PEM certificate', () => new X509Certificate(ca));
+  const privateKey = parse('key', 'a PEM private key that its passphrase opens', () =>
+    createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) }),
+  );
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new ClientCertificateError('"key" of the secret does not belong to "cert"');
+  }
+  const parsed = { cert, key, ca, ...(passphrase === undefined ? {} : { passphrase }) };
+  checkForTls(parsed);
+  const end = certificate.validToDate;
+  if (end.getTime() < now) {
+    throw new ClientCertificateError(`the certificate of the secret ended on ${end.toISOString()}`);
+  }
+  return { ...parsed, ...(authBlob === undefined ? {} : { authBlob }), notAfter: end.getTime() };
+}
+
+function need(members: Record<string, unknown>, name: string): string {
+  const value = optional(members, name);
+  if (value === undefined) throw new ClientCertificateError(`the secret has no "${name}"`);
+  return value;
+}
+
+function optional(members: Record<string, unknown>, name: string): string | undefined {
+  const value = members[name];
+  if (value === undefined || value === null || value === '') return undefined;
+  if (typeof value !== 'string') throw new ClientCertificateError(`"${name}" of the secret is not a string`);
+  return value;
+}
+
+function parse<T>(name: string, what: string, read: () => T): T {
+  try {
+    return read();
+  } catch {
+    throw new ClientCertificateError(`"${name}" of the secret is not ${what}`);
+  }
+}
+
+/** TLS reads more of it than the first certificate of each text, and has rules of its own: keys of a length, for example. */
+function checkForTls(options: SecureContextOptions): void {
+  try {
+    // Not imported: that takes time at every start, and most of them need no certificate.
+    process.getBuiltinModule('node:tls').createSecureContext(options);
+  } catch (error) {
+    const code = Error.isError(error) && 'code' in error ? String(error.code) : 'no code';
+    throw new ClientCertificateError(`TLS can't use the secret's "cert", "key" and "ca": ${code}`);
+  }
+}

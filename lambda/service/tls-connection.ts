@@ -1,0 +1,175 @@
+// Loaded with undici when the first poll is due, and not before.
+import { isIPv6, type Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { buildConnector, Client } from 'undici';
+import type { HttpAnswer, PostLimits } from './attestation-service.ts';
+import { abortable } from './abortable.ts';
+import { PollError } from '../errors.ts';
+import type { CertificateVersion } from './secret-watch.ts';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+/** How long the rest of an answer that is a fault is read. */
+const REST_MS = 1_000;
+/** What errors of a connection that the other side closed have for a code. */
+const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+/** A TLS alert of the other side, as Node names it: `ERR_SSL_TLSV1_ALERT_UNKNOWN_CA`, `ERR_SSL_SSL/TLS_ALERT_…`. */
+const ALERT = /^ERR_SSL_.*ALERT/;
+/** An alert that no other certificate helps against. */
+const PROTOCOL_ALERT = /ALERT_PROTOCOL_VERSION/;
+
+/**
+ * What a request that failed says of its connection: `stale` where it had carried an answer before and brought no byte of
+ * this one, `refused` where the service may have refused the client certificate, else `broken`.
+ */
+export type Fault = 'stale' | 'refused' | 'broken';
+
+export interface TlsConnectionOptions {
+  readonly server: string;
+  readonly port: number;
+  readonly certificate: CertificateVersion;
+  readonly keepAliveMs: number;
+}
+
+/** One connection, made with one client certificate when it is first needed; it carries one request at a time. */
+export class TlsConnection {
+  readonly certificate: CertificateVersion;
+  /** Epoch milliseconds; kept by who keeps the connection. */
+  idleSince = 0;
+  /** The status of the answer that came last, complete or not. */
+  status: number | undefined;
+  readonly #client: Client;
+  readonly #closing = new AbortController();
+  #socket: Socket | undefined;
+  #alert: Error | undefined;
+  /** Whether the service took part in the handshake, or has done so. */
+  #isInHandshake = false;
+  #hasCarriedAnswer = false;
+  #bytesBefore = 0;
+
+  constructor({ server, port, certificate: version, keepAliveMs }: TlsConnectionOptions) {
+    this.certificate = version;
+    const { cert, key, ca, passphrase } = version.certificate;
+    const connect = buildConnector({
+      cert,
+      key,
+      ca,
+      ...(passphrase === undefined ? {} : { passphrase }),
+      minVersion: 'TLSv1.2',
+      allowH2: false,
+      // Said here, so that no variable of the environment can turn it off.
+      rejectUnauthorized: true,
+      timeout: CONNECT_TIMEOUT_MS,
+      // undici lets go of a connection that is being made only when it has been made.
+      signal: this.#closing.signal,
+    });
+    this.#client = new Client(`https://${isIPv6(server) ? `[${server}]` : server}:${port}`, {
+      pipelining: 1,
+      allowH2: false,
+      // The poll's own limit covers both, whatever it is.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: keepAliveMs,
+      connect: (options, callback) => {
+        this.#isInHandshake = false;
+        // It returns the socket that is being connected, which its type does not say.
+        const open = connect as unknown as (...those: Parameters<typeof connect>) => Socket;
+        const connecting = open(options, (...[error, socket]) => {
+          if (error !== null) return callback(error, null);
+          this.#connected(socket);
+          callback(null, socket);
+        });
+        // Keys are agreed on once the service has answered; what they are is of no interest.
+        connecting.once('keylog', () => {
+          this.#isInHandshake = true;
+        });
+      },
+    });
+  }
+
+  /** Whether it can carry another request, as far as is known. */
+  get isOpen(): boolean {
+    return this.#socket !== undefined && !this.#socket.destroyed;
+  }
+
+  close(): void {
+    this.#closing.abort();
+    this.#client.destroy().catch(() => {});
+  }
+
+  /**
+   * Sends a JSON body and reads the whole answer. After a rejection the connection is of no more use.
+   * @throws {PollError} where the answer is none that may be read
+   */
+  async post(path: string, body: string, { signal, maxBytes }: PostLimits): Promise<HttpAnswer> {
+    const { authBlob } = this.certificate.certificate;
+    this.status = undefined;
+    this.#bytesBefore = this.#socket?.bytesRead ?? 0;
+    const request = this.#client.request({
+      method: 'POST',
+      path,
+      body,
+      signal,
+      headers: {
+        'content-type': 'application/json',
+        accept: 'application/json',
+        'accept-encoding': 'identity',
+        ...(authBlob === undefined ? {} : { 'x-auth-blob': authBlob }),
+      },
+    });
+    // undici heeds the signal only once it has a connection.
+    const { statusCode: status, headers, body: answer } = await abortable(request, signal, (late) => leave(late.body));
+    this.status = status;
+    if (status < 200 || status > 299) {
+      // What it says beside its status decides nothing; a short rest is read so that the connection can be used again.
+      await answer.dump({ limit: maxBytes, signal: AbortSignal.timeout(REST_MS) }).catch(() => {});
+      this.#hasCarriedAnswer = true;
+      return { status, body: Buffer.alloc(0) };
+    }
+    const encoding = headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity') {
+      leave(answer);
+      throw new PollError('bad-reply', 'the answer is encoded although only "identity" was asked for');
+    }
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      // Leaving the loop closes the connection, so that no byte of the rest is waited for.
+      if (bytes > maxBytes) throw new PollError('bad-reply', `the answer is larger than ${maxBytes} bytes`);
+      chunks.push(chunk);
+    }
+    this.#hasCarriedAnswer = true;
+    return { status, body: Buffer.concat(chunks) };
+  }
+
+  /** What the error with which the last request was rejected says of the connection. */
+  faultOf(error: unknown): Fault {
+    if ((this.#socket?.bytesRead ?? 0) > this.#bytesBefore) return 'broken';
+    if (this.#hasCarriedAnswer) return 'stale';
+    const code = Error.isError(error) && 'code' in error ? String(error.code) : '';
+    if (PROTOCOL_ALERT.test(code)) return 'broken';
+    if (this.#alert !== undefined || ALERT.test(code)) return 'refused';
+    // A service that is down closes connections too, but it takes no part in a handshake.
+    return CLOSED.has(code) && this.#isInHandshake ? 'refused' : 'broken';
+  }
+
+  /** The error, or the alert that came before it: of TLS 1.3's alerts, undici says only that the connection was closed. */
+  causeOf(error: unknown): unknown {
+    return this.#alert ?? error;
+  }
+
+  #connected(socket: Socket): void {
+    this.#socket = socket;
+    this.#alert = undefined;
+    this.#hasCarriedAnswer = false;
+    this.#bytesBefore = 0;
+    socket.on('error', (error) => {
+      if ('code' in error && ALERT.test(String(error.code))) this.#alert ??= error;
+    });
+  }
+}
+
+/** Closes the connection of an answer that nobody reads; to its stream that is an error, which has to go somewhere. */
+function leave(answer: Readable): void {
+  answer.on('error', () => {}).destroy();
+}

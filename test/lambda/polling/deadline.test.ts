@@ -1,0 +1,55 @@
+import { describe, expect, test } from '@jest/globals';
+import { newDeadline } from '../../../lambda/polling/deadline.ts';
+import { HOUR, NOW, SECOND } from '../builders.ts';
+
+const LIMIT = 25 * SECOND;
+
+describe('a deadline', () => {
+  test.each([
+    ['the start of the handler, without a time of the event', undefined, NOW],
+    ['the time of the event', NOW - SECOND, NOW - SECOND],
+    ['the time of an event that arrived this very moment', NOW, NOW],
+    ['the time of an event of just ten seconds ago', NOW - 10 * SECOND, NOW - 10 * SECOND],
+    ['the start of the handler where the event is older', NOW - 10 * SECOND - 1, NOW],
+    ['the start of the handler where the event is from the future', NOW + 1, NOW],
+    ['the start of the handler where the event has no number for its time', NaN, NOW],
+  ])('counts from %s', (_, timeEpoch, start) => {
+    expect(newDeadline({ now: NOW, limitMs: LIMIT, timeEpoch }).answerBy).toBe(start + LIMIT);
+  });
+
+  test.each([
+    ['half a second before the end of the invocation', 10 * SECOND, NOW + 9_500],
+    ['at the limit of the protocol where that is earlier', HOUR, NOW + LIMIT],
+    ['at the limit of the protocol where both are equal', LIMIT + 500, NOW + LIMIT],
+    ['at once, and not before, where the invocation is about to end', 100, NOW],
+  ])('is %s', (_, remainingMs, answerBy) => {
+    expect(newDeadline({ now: NOW, limitMs: LIMIT, remainingMs }).answerBy).toBe(answerBy);
+  });
+
+  test('is not moved past the end of the invocation by a recent event', () => {
+    const deadline = newDeadline({ now: NOW, limitMs: LIMIT, timeEpoch: NOW - SECOND, remainingMs: 24_000 });
+    expect(deadline.answerBy).toBe(NOW + 23_500);
+  });
+
+  test('leaves half of the time to DynamoDB and half a second to write and render', () => {
+    expect(newDeadline({ now: NOW, limitMs: LIMIT })).toEqual({
+      arrivedAt: NOW,
+      answerBy: NOW + LIMIT,
+      stopAt: NOW + LIMIT - 500,
+      tableBy: NOW + LIMIT / 2,
+    });
+  });
+
+  test('leaves a fifth of a short time to write and render', () => {
+    expect(newDeadline({ now: NOW, limitMs: LIMIT, remainingMs: 1_500 })).toEqual({
+      arrivedAt: NOW,
+      answerBy: NOW + 1_000,
+      stopAt: NOW + 800,
+      tableBy: NOW + 500,
+    });
+  });
+
+  test('has a request arrive when the handler begins, so that nothing older counts as answered since', () => {
+    expect(newDeadline({ now: NOW, limitMs: LIMIT, timeEpoch: NOW - 9 * SECOND }).arrivedAt).toBe(NOW);
+  });
+});

@@ -1,0 +1,141 @@
+import { describe, expect, test } from '@jest/globals';
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { inspect } from 'node:util';
+import { CertificateAuthority } from '../../../infra/local/certificates.ts';
+import { parseSecret } from '../../../lambda/service/client-certificate.ts';
+import { ClientCertificateError } from '../../../lambda/errors.ts';
+
+const PASSPHRASE = 'hunter2 and some more';
+const AUTH_BLOB = 'Basic aHVudGVyMg==';
+
+const authority = await CertificateAuthority.create('Test CA');
+const { cert, key } = await authority.client({ commonName: 'trusted-filter' });
+const other = await authority.client({ commonName: 'somebody-else' });
+const YESTERDAY = new Date(Date.now() - 86_400_000);
+const LAST_WEEK = new Date(Date.now() - 7 * 86_400_000);
+const ended = await authority.client({ commonName: 'ended', notBefore: LAST_WEEK, notAfter: YESTERDAY });
+const TOMORROW = new Date(Date.now() + 86_400_000);
+const early = await authority.client({ commonName: 'early', notBefore: TOMORROW });
+const ca = authority.cert;
+const encrypted = createPrivateKey(key)
+  .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: PASSPHRASE })
+  .toString();
+const publicKey = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString();
+
+const GOOD = { cert, key, ca };
+const notAfter = new X509Certificate(cert).validToDate.getTime();
+
+describe('the secret', () => {
+  test.each<[string, object, object]>([
+    ['of a certificate, its key and the CA', GOOD, GOOD],
+    [
+      'with an encrypted key',
+      { ...GOOD, key: encrypted, passphrase: PASSPHRASE },
+      { ...GOOD, key: encrypted, passphrase: PASSPHRASE },
+    ],
+    [
+      'with a passphrase that the key does not need',
+      { ...GOOD, passphrase: PASSPHRASE },
+      { ...GOOD, passphrase: PASSPHRASE },
+    ],
+    ['with an auth blob', { ...GOOD, auth_blob: AUTH_BLOB }, { ...GOOD, authBlob: AUTH_BLOB }],
+    ['with members that are empty', { ...GOOD, passphrase: '', auth_blob: null }, GOOD],
+    ['with members that nobody needs', { ...GOOD, note: 'rotated in May' }, GOOD],
+    ['with several CAs', { ...GOOD, ca: `${ca}\n${ca}` }, { ...GOOD, ca: `${ca}\n${ca}` }],
+    ['with a chain behind the certificate', { ...GOOD, cert: `${cert}\n${ca}` }, { ...GOOD, cert: `${cert}\n${ca}` }],
+  ])('is read %s', (_, secret, expected) => {
+    expect(parseSecret(JSON.stringify(secret))).toStrictEqual({ ...expected, notAfter });
+  });
+
+  test('is read where its certificate is not valid yet: whose clock is right is not for us to say', () => {
+    expect(parseSecret(JSON.stringify({ ...early, ca }))).toMatchObject(early);
+  });
+
+  test.each<[string, unknown, string]>([
+    ['no JSON', `${key}${PASSPHRASE}`, 'the secret is not JSON'],
+    ['JSON that was cut off', JSON.stringify(GOOD).slice(0, -1), 'the secret is not JSON'],
+    ['a text', JSON.stringify(key), 'the secret is not an object'],
+    ['null', 'null', 'the secret is not an object'],
+    ['an array', JSON.stringify([cert, key, ca]), 'the secret has no "cert"'],
+    ['no certificate', { key, ca }, 'the secret has no "cert"'],
+    ['an empty key', { cert, key: '', ca }, 'the secret has no "key"'],
+    ['no CA', { cert, key, ca: null }, 'the secret has no "ca"'],
+    ['a certificate that is no text', { ...GOOD, cert: [cert] }, '"cert" of the secret is not a string'],
+    ['a key that is no text', { ...GOOD, key: { pem: key } }, '"key" of the secret is not a string'],
+    [
+      'a passphrase that is no text',
+      { ...GOOD, passphrase: [PASSPHRASE] },
+      '"passphrase" of the secret is not a string',
+    ],
+    ['an auth blob that is no text', { ...GOOD, auth_blob: [AUTH_BLOB] }, '"auth_blob" of the secret is not a string'],
+    ['a certificate that is none', { ...GOOD, cert: PASSPHRASE }, '"cert" of the secret is not a PEM certificate'],
+    [
+      'a certificate in another place than its key',
+      { ...GOOD, cert: key, key: cert },
+      '"cert" of the secret is not a PEM certificate',
+    ],
+    [
+      'a certificate without line breaks',
+      { ...GOOD, cert: cert.replaceAll('\n', '') },
+      '"cert" of the secret is not a PEM certificate',
+    ],
+    ['a CA that is none', { ...GOOD, ca: key }, '"ca" of the secret is not a PEM certificate'],
+    [
+      'a key that is none',
+      { ...GOOD, key: PASSPHRASE },
+      '"key" of the secret is not a PEM private key that its passphrase opens',
+    ],
+    [
+      'a public key',
+      { ...GOOD, key: publicKey },
+      '"key" of the secret is not a PEM private key that its passphrase opens',
+    ],
+    [
+      'an encrypted key and no passphrase',
+      { ...GOOD, key: encrypted },
+      '"key" of the secret is not a PEM private key that its passphrase opens',
+    ],
+    [
+      'an encrypted key and a wrong passphrase',
+      { ...GOOD, key: encrypted, passphrase: AUTH_BLOB },
+      '"key" of the secret is not a PEM private key that its passphrase opens',
+    ],
+    [
+      'a chain that breaks off behind the certificate',
+      { ...GOOD, cert: `${cert}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n` },
+      'TLS can\'t use the secret\'s "cert", "key" and "ca": ERR_OSSL_ASN1_WRONG_TAG',
+    ],
+    [
+      'a certificate that has ended',
+      { ...ended, ca },
+      `the certificate of the secret ended on ${YESTERDAY.toISOString().replace(/\d{3}Z/, '000Z')}`,
+    ],
+    ['a key of another certificate', { ...GOOD, key: other.key }, '"key" of the secret does not belong to "cert"'],
+    [
+      'an auth blob with a line break',
+      { ...GOOD, auth_blob: `${AUTH_BLOB}\r\nx: y` },
+      '"auth_blob" of the secret has characters that no HTTP header may have',
+    ],
+    [
+      'an auth blob beyond ASCII',
+      { ...GOOD, auth_blob: `${AUTH_BLOB}ü` },
+      '"auth_blob" of the secret has characters that no HTTP header may have',
+    ],
+  ])('is refused, with none of it shown: %s', (_, secret, message) => {
+    const text = typeof secret === 'string' ? secret : JSON.stringify(secret);
+    let error: unknown;
+    try {
+      parseSecret(text);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toEqual(new ClientCertificateError(message));
+    const shown = inspect(error, { depth: Infinity, showHidden: true });
+    for (const pem of [cert, key, ca, encrypted, other.key]) {
+      for (const line of pem.split('\n').filter((part) => part !== '' && !part.startsWith('-----'))) {
+        expect(shown).not.toContain(line.slice(0, 8));
+      }
+    }
+    for (const word of [PASSPHRASE, 'hunter2', AUTH_BLOB, 'BEGIN']) expect(shown).not.toContain(word);
+  });
+});

@@ -1,0 +1,212 @@
+import type { ServerResponse } from 'node:http';
+import { createServer, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { close, listen } from '../../../infra/local/listen.ts';
+import type { Poll } from '../../../infra/local/oat-server.ts';
+import type { PostLimits } from '../../../lambda/service/attestation-service.ts';
+import type { Secret } from '../../../lambda/service/client-certificate.ts';
+import { ClientCertificateSource } from '../../../lambda/service/client-certificate-source.ts';
+import { Counts } from '../../../lambda/log/counts.ts';
+import { ClientCertificateError } from '../../../lambda/errors.ts';
+import { HttpsClientAuthConnection } from '../../../lambda/service/https-client-auth-connection.ts';
+import { Cloud } from '../../fakes/cloud.ts';
+import { StoppedClock } from '../builders.ts';
+
+const BODY = '{"hosts":["compute-1"]}';
+
+let cloud: Cloud;
+beforeAll(async () => {
+  cloud = await Cloud.start();
+});
+afterAll(() => cloud.close());
+
+/** The secret of this cloud's client certificate. */
+function secretOf(more: object = {}): Secret {
+  const text = JSON.stringify({ ...cloud.client, ca: cloud.authority.cert, ...more });
+  return { read: (stage) => Promise.resolve(stage === 'AWSCURRENT' ? { version: 'current', text } : undefined) };
+}
+
+function connectionTo(port: number, secret: Secret, server = 'localhost') {
+  const clock = new StoppedClock(Date.now());
+  const counts = new Counts();
+  const certificates = new ClientCertificateSource({ secret, clock, counts });
+  const connection = new HttpsClientAuthConnection({ server, port, certificates, clock, counts });
+  const { signal } = new AbortController();
+  const post = (limits: Partial<PostLimits> = {}) =>
+    connection.post('/PollHosts', BODY, { signal, maxBytes: 1_000, ...limits });
+  return { clock, counts, post };
+}
+
+async function connect(answer: (poll: Poll, response: ServerResponse) => void, more: object = {}) {
+  const oat = await cloud.oat(answer);
+  return { oat, ...connectionTo(oat.port, secretOf(more)) };
+}
+
+test('sends the body as it is, with exactly the headers that every dialect takes', async () => {
+  const { oat, post } = await connect((_poll, response) => void response.end('{}'), { auth_blob: 'a blob' });
+  await expect(post()).resolves.toEqual({ status: 200, body: Buffer.from('{}') });
+  expect(oat.polls[0]?.body).toBe(BODY);
+  expect(oat.polls[0]?.request.headers).toEqual({
+    host: `localhost:${oat.port}`,
+    connection: 'keep-alive',
+    'content-type': 'application/json',
+    accept: 'application/json',
+    'accept-encoding': 'identity',
+    'x-auth-blob': 'a blob',
+    'content-length': String(BODY.length),
+  });
+});
+
+test('keeps its connections and uses them again', async () => {
+  const ports: (number | undefined)[] = [];
+  const { post } = await connect(({ request }, response) => {
+    ports.push(request.socket.remotePort);
+    response.end('{}');
+  });
+  await Promise.all([post(), post()]);
+  for (let i = 0; i < 6; i++) await post();
+  expect(ports).toHaveLength(8);
+  expect(new Set(ports).size).toBe(2);
+});
+
+test('does not use a connection again that was kept for longer than servers usually keep it', async () => {
+  const ports: (number | undefined)[] = [];
+  const { clock, post } = await connect(({ request }, response) => {
+    ports.push(request.socket.remotePort);
+    response.end('{}');
+  });
+  await post();
+  clock.time += 30_000;
+  await post();
+  expect(new Set(ports).size).toBe(2);
+});
+
+test('speaks TLS 1.2 or newer', async () => {
+  const { oat, post } = await connect((_poll, response) => void response.end('{}'));
+  await post();
+  const socket = oat.polls[0]?.request.socket as { getProtocol?: () => string } | undefined;
+  expect(['TLSv1.2', 'TLSv1.3']).toContain(socket?.getProtocol?.());
+});
+
+test('never follows a redirect: it is an answer like any other', async () => {
+  const { oat, post } = await connect((_poll, response) => void response.writeHead(307, { location: '/other' }).end());
+  await expect(post()).resolves.toMatchObject({ status: 307 });
+  expect(oat.polls).toHaveLength(1);
+});
+
+test('reads no more of an answer than it may, and closes the connection', async () => {
+  const closed = Promise.withResolvers<undefined>();
+  const { post } = await connect(({ request }, response) => {
+    request.socket.on('close', () => closed.resolve(undefined));
+    response.write('x'.repeat(2_000));
+  });
+  await expect(post()).rejects.toMatchObject({ reason: 'bad-reply' });
+  await closed.promise;
+});
+
+test('refuses an encoded answer, which it did not ask for', async () => {
+  const { post } = await connect(
+    (_poll, response) => void response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('{}')),
+  );
+  await expect(post()).rejects.toMatchObject({ reason: 'bad-reply' });
+});
+
+describe('what goes wrong is', () => {
+  test('unreachable where the connection ends in the middle of an answer', async () => {
+    const { post } = await connect((_poll, response) => {
+      response.writeHead(200, { 'content-length': '100' });
+      response.write('{', () => response.destroy());
+    });
+    await expect(post()).rejects.toMatchObject({ reason: 'unreachable' });
+  });
+
+  test('pending where the answer is not complete in time', async () => {
+    const abort = new AbortController();
+    const { post } = await connect((_poll, response) => void response.write('{', () => abort.abort()));
+    await expect(post({ signal: abort.signal })).rejects.toMatchObject({ reason: 'pending' });
+  });
+
+  test('pending at once where the time is over while the connection is being made, which is then closed', async () => {
+    const accepted = Promise.withResolvers<Socket>();
+    const silent = createServer((socket) => accepted.resolve(socket));
+    const { post } = connectionTo(await listen(silent), secretOf());
+    const abort = new AbortController();
+    const posted = post({ signal: abort.signal });
+    const socket = await accepted.promise;
+    const closed = new Promise((resolve) => socket.on('error', () => {}).on('close', resolve));
+    socket.resume();
+    abort.abort();
+    await expect(posted).rejects.toMatchObject({ reason: 'pending' });
+    await closed;
+    await close(silent);
+  });
+
+  test('pending where the time is over before there is a certificate', async () => {
+    const { post } = connectionTo(1, { read: () => new Promise(() => {}) }, '::1');
+    await expect(post({ signal: AbortSignal.abort() })).rejects.toMatchObject({ reason: 'pending' });
+  });
+
+  test('unreachable where there is no certificate, and tried anew the next time', async () => {
+    let reads = 0;
+    const { post } = connectionTo(1, { read: () => Promise.reject(new ClientCertificateError(`none ${++reads}`)) });
+    for (const read of [1, 2]) {
+      const cause = new ClientCertificateError(`none ${read}`);
+      await expect(post()).rejects.toMatchObject({ reason: 'unreachable', cause });
+    }
+  });
+});
+
+describe('a poll is sent again, once and over a new connection,', () => {
+  /** Answers the polls in order, each in its own way. */
+  async function connectInOrder(...answers: ((socket: Socket, response: ServerResponse) => void)[]) {
+    return connect(({ request }, response) => answers.shift()?.(request.socket, response));
+  }
+  const ok = (_socket: Socket, response: ServerResponse) => void response.end('{}');
+  const destroy = (socket: Socket) => void socket.destroy();
+  const writeOneByte = (socket: Socket) => void socket.write('H', () => socket.destroy());
+
+  test('where a connection that was used before ends without a byte of an answer', async () => {
+    const { oat, counts, post } = await connectInOrder(ok, destroy, ok);
+    await post();
+    await expect(post()).resolves.toMatchObject({ status: 200 });
+    expect(oat.polls).toHaveLength(3);
+    const [first, second, third] = oat.polls.map(({ request }) => request.socket);
+    expect(second).toBe(first);
+    expect(third).not.toBe(first);
+    expect(oat.polls[2]?.body).toBe(BODY);
+    expect(counts.take().values).toEqual(new Map([['ResentPolls', 1]]));
+  });
+
+  test('and not a third time', async () => {
+    const { oat, counts, post } = await connectInOrder(ok, destroy, destroy, ok);
+    await post();
+    await expect(post()).rejects.toMatchObject({ reason: 'unreachable' });
+    expect(oat.polls).toHaveLength(3);
+    expect(counts.take().values.get('ResentPolls')).toBe(1);
+  });
+
+  test('but not where the connection was new', async () => {
+    const { oat, counts, post } = await connectInOrder(destroy, ok);
+    await expect(post()).rejects.toMatchObject({ reason: 'unreachable' });
+    expect(oat.polls).toHaveLength(1);
+    expect(counts.take().values.get('ResentPolls')).toBeUndefined();
+  });
+
+  test('but not where a byte of an answer came', async () => {
+    const { oat, counts, post } = await connectInOrder(ok, writeOneByte, ok);
+    await post();
+    await expect(post()).rejects.toMatchObject({ reason: 'unreachable' });
+    expect(oat.polls).toHaveLength(2);
+    expect(counts.take().values).toEqual(new Map());
+  });
+
+  test('but not where its time is over', async () => {
+    const abort = new AbortController();
+    const { oat, counts, post } = await connectInOrder(ok, () => abort.abort(), ok);
+    await post();
+    await expect(post({ signal: abort.signal })).rejects.toMatchObject({ reason: 'pending' });
+    expect(oat.polls).toHaveLength(2);
+    expect(counts.take().values).toEqual(new Map());
+  });
+});

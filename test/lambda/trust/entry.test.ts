@@ -1,0 +1,535 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  cleared,
+  companyNow,
+  hadItsTime,
+  held,
+  isHeldByOther,
+  released,
+  withCompany,
+  type Attestation,
+  type Entry,
+  expiresAt,
+  finding,
+  hourOf,
+  isClaimed,
+  isKept,
+  isPaused,
+  isUsable,
+  isValid,
+  levelOf,
+  merge,
+  newClaim,
+  nextPause,
+  NO_ENTRY,
+  pollLimit,
+  purged,
+  type Reason,
+  REASONS,
+  toAttestation,
+  usableUntil,
+  withAttestation,
+  withTry,
+} from '../../../lambda/trust/entry.ts';
+import { attestation, entry, failedTry, HOUR, NOW, SECOND, TIMING } from '../builders.ts';
+
+/** Further ahead than clocks may differ: written by a wrong clock. */
+const WRONG = NOW + HOUR;
+
+describe('levels', () => {
+  test.each(REASONS.map((reason) => [reason, reason === 'trusted' || reason === 'untrusted' ? reason : 'unknown']))(
+    'the reason %s stands for the level %s',
+    (reason, level) => {
+      expect(levelOf(reason as Reason)).toBe(level);
+    },
+  );
+
+  test('the order of the reasons is part of the format of the table', () => {
+    expect(REASONS.join()).toBe(
+      'trusted,untrusted,unknown,timeout,pending,not-in-reply,bad-reply,bad-vtime,unreachable,refused',
+    );
+  });
+});
+
+describe('validity', () => {
+  test.each([
+    ['the time of the service, where that is earlier', NOW - 9 * SECOND, NOW - 9 * SECOND],
+    ['the receipt, where the time of the service is later: it gains nothing', WRONG, NOW],
+    ['the receipt, where the service said no time', undefined, NOW],
+    ['the time of the service, however old', 0, 0],
+  ])('counts from %s', (_, vtime, from) => {
+    const answer = { level: 'trusted', reason: 'trusted', ...(vtime === undefined ? {} : { vtime }) } as const;
+    expect(toAttestation(answer, NOW - SECOND, NOW, TIMING)).toEqual({
+      ...answer,
+      sentAt: NOW - SECOND,
+      receivedAt: NOW,
+      validUntil: from + 60 * SECOND,
+    });
+  });
+
+  test.each([
+    ['in its last millisecond', NOW + 1, NOW - SECOND, true],
+    ['no more at its end', NOW, NOW - SECOND, false],
+    ['where its receipt is ahead by as much as clocks may differ', WRONG, NOW + 2 * SECOND, true],
+    ['but not where its receipt is ahead by more', WRONG, NOW + 2 * SECOND + 1, false],
+  ])('an attestation is valid %s', (_, validUntil, receivedAt, expected) => {
+    expect(isValid(attestation({ validUntil, receivedAt }), NOW)).toBe(expected);
+  });
+
+  test('a validity of nothing still lets an answer decide the request that polled, and no later one', () => {
+    const timing = { validityMs: 0, recheckMs: 0 };
+    const answer = toAttestation({ level: 'trusted', reason: 'trusted', vtime: NOW }, NOW, NOW + 10, timing);
+    expect(isUsable(answer, NOW + 10, NOW, timing)).toBe(true);
+    expect(isUsable(answer, NOW + 11, NOW + 11, timing)).toBe(false);
+  });
+});
+
+describe('an answer whose vtime was already older than the validity (rule 9)', () => {
+  const late = attestation({ vtime: NOW - HOUR, receivedAt: NOW });
+
+  test.each([
+    ['the request that polled', NOW + 20 * SECOND, NOW - 4 * SECOND, true],
+    ['a request that arrives a recheck after its receipt', NOW + 5 * SECOND, NOW + 5 * SECOND, true],
+    ['such a request for as long as that waits for other hosts', NOW + 29 * SECOND, NOW + 5 * SECOND, true],
+    ['no request that arrives later', NOW + 5 * SECOND + 1, NOW + 5 * SECOND + 1, false],
+  ])('decides %s', (_, now, arrivedAt, expected) => {
+    expect(isUsable(late, now, arrivedAt, TIMING)).toBe(expected);
+    expect(finding(entry({ attestation: late }), now, arrivedAt, TIMING)).toBe(expected ? late : undefined);
+  });
+
+  test('decides nobody where its receipt is ahead of every right clock', () => {
+    const wrong = attestation({ vtime: NOW - HOUR, receivedAt: NOW + 2 * SECOND + 1 });
+    expect(isUsable(wrong, NOW, NOW, TIMING)).toBe(false);
+  });
+
+  test('may be passed on until the recheck after its receipt is over, a valid one until its end', () => {
+    expect(usableUntil(late, NOW, TIMING)).toBe(NOW + 5 * SECOND);
+    expect(usableUntil(attestation({ validUntil: NOW + 1 }), NOW, TIMING)).toBe(NOW + 1);
+  });
+});
+
+describe('failed tries', () => {
+  const ended = failedTry({ endedAt: NOW });
+
+  test.each([
+    ['a request that arrived before it ended, also after its pause', NOW + 20 * SECOND, NOW, true],
+    ['later requests in its pause', NOW + 5 * SECOND - 1, NOW + 5 * SECOND - 1, true],
+    ['no later request when its pause is over', NOW + 5 * SECOND, NOW + 5 * SECOND, false],
+  ])('one decides %s', (_, now, arrivedAt, expected) => {
+    expect(isPaused(ended, now, arrivedAt)).toBe(expected);
+    expect(finding(entry({ lastTry: ended }), now, arrivedAt, TIMING)).toBe(expected ? ended : undefined);
+  });
+
+  test('one that a wrong clock wrote decides nobody', () => {
+    expect(isPaused(failedTry({ endedAt: NOW + 2 * SECOND }), NOW, NOW)).toBe(true);
+    expect(isPaused(failedTry({ endedAt: NOW + 2 * SECOND + 1 }), NOW, NOW)).toBe(false);
+  });
+
+  test('one decides only what no attestation does', () => {
+    const usable = attestation({ sentAt: NOW - 30 * SECOND });
+    expect(finding(entry({ attestation: usable, lastTry: ended }), NOW, NOW, TIMING)).toBe(usable);
+    const over = attestation({ sentAt: NOW - HOUR });
+    expect(finding(entry({ attestation: over, lastTry: ended }), NOW, NOW, TIMING)).toBe(ended);
+    expect(finding(NO_ENTRY, NOW, NOW, TIMING)).toBeUndefined();
+  });
+
+  test('pauses double from the recheck up to the validity', () => {
+    const pauses: number[] = [];
+    let lastTry;
+    for (let i = 0; i < 6; i++) {
+      lastTry = failedTry({ pauseMs: nextPause(lastTry, true, TIMING) });
+      pauses.push(lastTry.pauseMs / SECOND);
+    }
+    expect(pauses).toEqual([5, 10, 20, 40, 60, 60]);
+  });
+
+  test('a pause that does not double is the recheck, whatever came before', () => {
+    expect(nextPause(failedTry({ pauseMs: 40 * SECOND }), false, TIMING)).toBe(5 * SECOND);
+  });
+
+  test('a shorter configured validity caps the pause that an entry still has', () => {
+    expect(nextPause(failedTry({ pauseMs: HOUR }), true, TIMING)).toBe(60 * SECOND);
+  });
+});
+
+describe('never older over newer (rule 3)', () => {
+  const older = attestation({ reason: 'trusted', sentAt: NOW - 20 * SECOND });
+  const newer = attestation({ reason: 'untrusted', sentAt: NOW - 10 * SECOND });
+
+  test.each([
+    ['older first', [older, newer]],
+    ['newer first', [newer, older]],
+  ])('of two attestations that of the poll sent later stays, %s', (_, [first, second]) => {
+    const once = withAttestation(NO_ENTRY, first as Attestation, NOW);
+    expect(withAttestation(once, second as Attestation, NOW).attestation).toBe(newer);
+  });
+
+  test('a poll sent earlier does not win because its answer took longer', () => {
+    const slow = attestation({ sentAt: NOW - 20 * SECOND, receivedAt: NOW });
+    expect(withAttestation(entry({ attestation: newer }), slow, NOW).attestation).toBe(newer);
+  });
+
+  test.each([
+    ['unknown', 'trusted', 'unknown'],
+    ['unknown', 'untrusted', 'unknown'],
+    ['untrusted', 'trusted', 'untrusted'],
+  ] as const)('of %s and %s of the same moment, %s stays in either order', (a, b, winner) => {
+    for (const [first, second] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const known = entry({ attestation: attestation({ reason: first }) });
+      expect(withAttestation(known, attestation({ reason: second }), NOW).attestation?.level).toBe(winner);
+    }
+  });
+
+  test('of equal levels of the same moment that with the earlier end stays in either order', () => {
+    const short = attestation({ validUntil: NOW + 1 });
+    const long = attestation({ validUntil: NOW + 2 });
+    expect(withAttestation(entry({ attestation: short }), long, NOW).attestation).toBe(short);
+    expect(withAttestation(entry({ attestation: long }), short, NOW).attestation).toBe(short);
+  });
+
+  test('a failed try never replaces an attestation, and is dropped where its poll was not sent later', () => {
+    const known = entry({ attestation: newer });
+    const lastTry = failedTry({ sentAt: newer.sentAt + 1 });
+    expect(withTry(known, lastTry, NOW)).toEqual({ ...known, lastTry });
+    expect(withTry(known, failedTry({ sentAt: newer.sentAt }), NOW)).toBe(known);
+  });
+
+  test('an attestation ends the pause of tries sent before it, and of no later one', () => {
+    const before = entry({ lastTry: failedTry({ sentAt: newer.sentAt }) });
+    expect(withAttestation(before, newer, NOW).lastTry).toBeUndefined();
+    const lastTry = failedTry({ sentAt: newer.sentAt + 1 });
+    expect(withAttestation(entry({ lastTry }), newer, NOW).lastTry).toBe(lastTry);
+  });
+
+  test('of two tries that sent later stays in either order', () => {
+    const early = failedTry({ sentAt: NOW - 3 * SECOND });
+    const late = failedTry({ sentAt: NOW - 2 * SECOND });
+    expect(withTry(entry({ lastTry: early }), late, NOW).lastTry).toBe(late);
+    expect(withTry(entry({ lastTry: late }), early, NOW).lastTry).toBe(late);
+  });
+
+  test.each([
+    ['trusted', true],
+    ['untrusted', true],
+    ['unknown', false],
+    ['bad-reply', false],
+  ] as const)('an attestation %s makes the entry definite: %s', (reason, definite) => {
+    expect(withAttestation(NO_ENTRY, attestation({ reason }), NOW).definite).toBe(definite);
+    expect(withAttestation(entry({ definite: true }), attestation({ reason }), NOW).definite).toBe(true);
+  });
+});
+
+describe('purges', () => {
+  const claim = { owner: 'a', until: NOW + 9 * SECOND };
+  const full = entry({
+    attestation: attestation({ sentAt: NOW - 20 * SECOND }),
+    lastTry: failedTry({ sentAt: NOW - 10 * SECOND }),
+    claim,
+    definite: true,
+    asked: 7,
+  });
+
+  test('one takes what was polled before it and leaves the claim', () => {
+    expect(purged(full, NOW, NOW)).toEqual({ claim, definite: true, asked: 7, purgedAt: NOW });
+  });
+
+  test('one leaves what was polled after it', () => {
+    const after = purged(full, NOW - 15 * SECOND, NOW);
+    expect(after.attestation).toBeUndefined();
+    expect(after.lastTry).toBe(full.lastTry);
+    expect(purged(full, NOW - 21 * SECOND, NOW)).toEqual({ ...full, purgedAt: NOW - 21 * SECOND });
+  });
+
+  test('an earlier one does not move the mark of a later one', () => {
+    const marked = entry({ purgedAt: NOW });
+    expect(purged(marked, NOW - SECOND, NOW).purgedAt).toBe(NOW);
+    expect(purged(marked, NOW + SECOND, NOW).purgedAt).toBe(NOW + SECOND);
+  });
+
+  test.each([
+    ['before the purge is dropped', NOW - 1, false],
+    ['at its moment is dropped', NOW, false],
+    ['after it is kept', NOW + 1, true],
+  ])('a result of a poll sent %s', (_, sentAt, isKeptThen) => {
+    const marked = entry({ purgedAt: NOW });
+    const attested = withAttestation(marked, attestation({ sentAt }), NOW + SECOND);
+    const tried = withTry(marked, failedTry({ sentAt }), NOW + SECOND);
+    expect([attested.attestation, tried.lastTry].map((result) => result !== undefined)).toEqual([
+      isKeptThen,
+      isKeptThen,
+    ]);
+    expect([attested.purgedAt, tried.purgedAt]).toEqual([NOW, NOW]);
+  });
+});
+
+describe('wrong clocks (rule 8)', () => {
+  const right = attestation();
+
+  test('what a wrong clock wrote makes room for what a right one did', () => {
+    const wrong = entry({ attestation: attestation({ sentAt: WRONG }), lastTry: failedTry({ sentAt: WRONG }) });
+    expect(withAttestation(wrong, right, NOW).attestation).toBe(right);
+    expect(withTry(wrong, failedTry(), NOW).lastTry).toEqual(failedTry());
+  });
+
+  test('what is ahead by no more than clocks may differ counts as newer', () => {
+    const ahead = attestation({ sentAt: NOW + 2 * SECOND });
+    expect(withAttestation(entry({ attestation: ahead }), right, NOW).attestation).toBe(ahead);
+  });
+
+  test('an attestation that a wrong clock wrote never replaces that of a right one', () => {
+    const known = entry({ attestation: right });
+    const wrong = attestation({ reason: 'untrusted', sentAt: WRONG });
+    expect(withAttestation(known, wrong, NOW).attestation).toBe(right);
+  });
+
+  test('a try that a wrong clock wrote never replaces that of a right one', () => {
+    const known = entry({ lastTry: failedTry() });
+    expect(withTry(known, failedTry({ sentAt: WRONG }), NOW).lastTry).toEqual(failedTry());
+  });
+
+  test('merging drops what a wrong clock wrote, whichever view has it', () => {
+    const wrong = entry({ attestation: attestation({ sentAt: WRONG }), lastTry: failedTry({ sentAt: WRONG }) });
+    const good = entry({ attestation: right, lastTry: failedTry({ sentAt: NOW - SECOND, endedAt: NOW }) });
+    for (const merged of [merge(wrong, good, NOW), merge(good, wrong, NOW)]) {
+      expect(finding(merged, NOW, NOW, TIMING)).toBe(right);
+      expect(merged.lastTry).toBe(good.lastTry);
+    }
+  });
+});
+
+describe('claims', () => {
+  test.each([
+    ['holds in its last millisecond', NOW + 1, true],
+    ['holds no more at its end', NOW, false],
+    ['holds where it ends as late as a claim may on clocks that differ', NOW + 32 * SECOND, true],
+    ['holds nobody up where it ends later: a wrong clock wrote it', NOW + 32 * SECOND + 1, false],
+  ])('one %s', (_, until, expected) => {
+    expect(isClaimed({ owner: 'a', until }, NOW)).toBe(expected);
+  });
+
+  test('an entry without one is not claimed', () => {
+    expect(isClaimed(undefined, NOW)).toBe(false);
+  });
+
+  test.each([
+    [20, 22],
+    [28, 30],
+    [29, 30],
+  ])('one for a poll of at most %d s lasts %d s', (limit, lasts) => {
+    expect(newClaim('a', NOW, limit * SECOND)).toEqual({ owner: 'a', until: NOW + lasts * SECOND });
+  });
+
+  test('a poll has the rest of its claim but for the room for clocks that differ', () => {
+    const { until } = newClaim('a', NOW, 20 * SECOND);
+    const limitAfter = (seconds: number): number | undefined => pollLimit(20 * SECOND, until, NOW + seconds * SECOND);
+    expect(limitAfter(0)).toBe(20 * SECOND);
+    expect(limitAfter(3)).toBe(17 * SECOND);
+    expect(limitAfter(11)).toBe(10 * SECOND);
+    expect(limitAfter(11.001)).toBeUndefined();
+    expect(pollLimit(20 * SECOND, undefined, NOW)).toBe(20 * SECOND);
+  });
+
+  test('a short poll is not kept from starting by the time that its claim took to write', () => {
+    const { until } = newClaim('a', NOW, SECOND);
+    expect(pollLimit(SECOND, until, NOW + 600)).toBe(SECOND / 2);
+  });
+});
+
+describe('keeping', () => {
+  const hoursAgo = (hours: number): number => hourOf(NOW) - hours;
+
+  test.each<[string, Entry, boolean]>([
+    ['is kept while it is claimed', entry({ claim: { owner: 'a', until: NOW + 1 } }), true],
+    ['goes when its claim has ended', entry({ claim: { owner: 'a', until: NOW } }), false],
+    ['is kept while it is valid', entry({ attestation: attestation({ reason: 'unknown' }) }), true],
+    ['is kept for its pause', entry({ lastTry: failedTry({ endedAt: NOW - 5 * SECOND + 1 }) }), true],
+    ['goes when its pause is over', entry({ lastTry: failedTry({ endedAt: NOW - 5 * SECOND }) }), false],
+    ['goes when it says nothing', NO_ENTRY, false],
+    ['is kept for a day after somebody asked, if ever definite', entry({ definite: true, asked: hoursAgo(24) }), true],
+    ['goes after that day', entry({ definite: true, asked: hoursAgo(25) }), false],
+    ['is not kept for having been asked about alone', entry({ asked: hoursAgo(0) }), false],
+  ])('an entry %s', (_, kept, expected) => {
+    expect(isKept(kept, NOW, TIMING)).toBe(expected);
+  });
+
+  test('a purge mark outlives every poll and every memory from before it', () => {
+    const marked = entry({ purgedAt: NOW });
+    const longestClaim = newClaim('a', NOW, HOUR).until;
+    expect(isKept(marked, longestClaim + TIMING.validityMs, TIMING)).toBe(true);
+    expect(isKept(marked, NOW + HOUR, TIMING)).toBe(false);
+  });
+
+  test('a shard expires, in seconds, after all that is kept of it', () => {
+    const entries = [
+      entry({ attestation: attestation({ sentAt: NOW, receivedAt: NOW }) }),
+      entry({ lastTry: failedTry({ endedAt: NOW, pauseMs: TIMING.validityMs }) }),
+      entry({ claim: newClaim('a', NOW, HOUR) }),
+      entry({ purgedAt: NOW }),
+      entry({ definite: true, asked: hourOf(NOW) }),
+    ];
+    for (const now of [NOW, NOW + HOUR - 1]) {
+      const end = expiresAt(now, TIMING);
+      expect(Number.isInteger(end)).toBe(true);
+      expect(entries.some((kept) => isKept(kept, end * SECOND, TIMING))).toBe(false);
+    }
+  });
+
+  test('hours are counted from the epoch', () => {
+    expect([0, HOUR - 1, HOUR].map(hourOf)).toEqual([0, 0, 1]);
+  });
+});
+
+describe('merging', () => {
+  test('takes the newest of both views, and the claim of the second', () => {
+    const lastTry = failedTry({ sentAt: NOW - 3 * SECOND });
+    const known = entry({
+      attestation: attestation({ sentAt: NOW - 20 * SECOND }),
+      lastTry,
+      claim: { owner: 'known', until: NOW + SECOND },
+      definite: true,
+      asked: 8,
+    });
+    const read = entry({
+      attestation: attestation({ reason: 'unknown', sentAt: NOW - 10 * SECOND }),
+      claim: { owner: 'read', until: NOW },
+      asked: 7,
+    });
+    const { attestation: newest, claim } = read;
+    expect(merge(known, read, NOW)).toEqual({ attestation: newest, lastTry, claim, definite: true, asked: 8 });
+    expect(merge(known, { ...read, claim: undefined }, NOW).claim).toBeUndefined();
+  });
+
+  test('leaves the read entry as it is where nothing is known beside it', () => {
+    const read = entry({ attestation: attestation(), asked: 3 });
+    expect(merge(NO_ENTRY, read, NOW)).toBe(read);
+  });
+
+  test.each([
+    ['known', entry({ purgedAt: NOW }), entry({ attestation: attestation(), lastTry: failedTry() })],
+    ['read', entry({ attestation: attestation(), lastTry: failedTry() }), entry({ purgedAt: NOW })],
+  ])('a purge that is %s takes what the other view had before it', (_, known, read) => {
+    expect(merge(known, read, NOW)).toEqual({ definite: expect.any(Boolean), asked: 0, purgedAt: NOW });
+  });
+
+  test('the order in which results, tries and purges arrive does not matter', () => {
+    const time = fc.integer({ min: 0, max: 40 }).map((seconds) => NOW - seconds * SECOND);
+    const event = fc.oneof(
+      fc.record({ reason: fc.constantFrom('trusted', 'untrusted', 'unknown'), sentAt: time }).map((overrides) => ({
+        at: overrides.sentAt,
+        apply: (known: Entry) => withAttestation(known, attestation(overrides), NOW),
+      })),
+      time.map((sentAt) => ({ at: sentAt, apply: (known: Entry) => withTry(known, failedTry({ sentAt }), NOW) })),
+      time.map((at) => ({ at, apply: (known: Entry) => purged(known, at, NOW) })),
+    );
+    // A purge of the moment in which a poll is sent counts as the later of the two, so moments are kept apart.
+    const events = fc.uniqueArray(event, { selector: ({ at }) => at, maxLength: 6 });
+    const shuffled = events.chain((inOrder) =>
+      fc.tuple(fc.constant(inOrder), fc.shuffledSubarray(inOrder, { minLength: inOrder.length })),
+    );
+    fc.assert(
+      fc.property(shuffled, fc.nat(6), ([inOrder, order], cut) => {
+        const all = (some: typeof inOrder): Entry => some.reduce((known, { apply }) => apply(known), NO_ENTRY);
+        const says = ({ attestation: attested, lastTry, purgedAt }: Entry): unknown => ({
+          attested,
+          lastTry,
+          purgedAt,
+        });
+        const expected = says(all([...inOrder].sort((a, b) => a.at - b.at)));
+        expect(says(all(order))).toEqual(expected);
+        expect(says(merge(all(order.slice(0, cut)), all(order.slice(cut)), NOW))).toEqual(expected);
+      }),
+    );
+  });
+});
+
+describe('a company', () => {
+  const company = { most: 5, at: NOW - SECOND };
+
+  test.each([
+    ['holds for an hour', NOW - HOUR + 1, 5],
+    ['is over after that', NOW - HOUR, undefined],
+    ['of a wrong clock does not hold', WRONG, undefined],
+  ])('%s', (_, at, most) => {
+    expect(companyNow(entry({ company: { most: 5, at } }), NOW)?.most).toBe(most);
+  });
+
+  test('is ended by an answer to a later poll, and by none to an earlier one', () => {
+    const known = entry({ company });
+    expect(withAttestation(known, attestation({ sentAt: NOW - SECOND }), NOW).company).toBeUndefined();
+    expect(withAttestation(known, attestation({ sentAt: NOW - 2 * SECOND }), NOW).company).toEqual(company);
+    const answered = entry({ attestation: attestation({ sentAt: NOW - SECOND }) });
+    expect(withCompany(answered, company, NOW)).toBe(answered);
+  });
+
+  test('gives way to a later one; of the same time, to one without a doubt', () => {
+    const known = entry({ company: { ...company, before: 10 } });
+    expect(withCompany(known, { most: 9, at: company.at - 1 }, NOW)).toBe(known);
+    expect(withCompany(known, { most: 9, at: company.at + 1, before: 9 }, NOW).company?.most).toBe(9);
+    expect(withCompany(known, { ...company, before: 11 }, NOW)).toBe(known);
+    expect(withCompany(known, company, NOW).company).toEqual(company);
+    expect(withCompany(entry({ company }), { ...company, before: 10 }, NOW).company).toEqual(company);
+    expect(withCompany(entry({ company: { most: 5, at: WRONG } }), company, NOW).company).toEqual(company);
+    expect(withCompany(known, { most: 9, at: WRONG }, NOW)).toBe(known);
+  });
+
+  test('is what two views of a host have in common, whichever was read first', () => {
+    const [older, newer] = [entry({ company }), entry({ company: { most: 2, at: NOW } })];
+    expect(merge(older, newer, NOW).company?.most).toBe(2);
+    expect(merge(newer, older, NOW).company?.most).toBe(2);
+  });
+
+  test('keeps the entry of a host that was never trusted or untrusted', () => {
+    expect(isKept(entry({ company }), NOW, TIMING)).toBe(true);
+    expect(isKept(entry({ company: { most: 5, at: NOW - HOUR } }), NOW, TIMING)).toBe(false);
+  });
+});
+
+describe('a host that waits for a probe', () => {
+  const hung = { most: 10, at: NOW - 3 * SECOND, before: 10 };
+  const waiting = held(entry({ lastTry: failedTry({ pauseMs: 0 }), company: hung }), NOW + 20 * SECOND);
+
+  test('is decided by its last try until then, whatever its pause', () => {
+    expect(finding(waiting, NOW, NOW, TIMING)?.reason).toBe('unreachable');
+    expect(finding(waiting, NOW + 20 * SECOND, NOW + 20 * SECOND, TIMING)).toBeUndefined();
+    expect(finding(released(waiting), NOW, NOW, TIMING)).toBeUndefined();
+  });
+
+  test('only does so where the service is known to have hung', () => {
+    const doubtful = entry({ lastTry: failedTry({ pauseMs: 0 }), company: { most: 5, at: NOW, before: 10 } });
+    expect(held(doubtful, NOW + SECOND)).toBe(doubtful);
+    expect(held(NO_ENTRY, NOW + SECOND)).toBe(NO_ENTRY);
+  });
+
+  test('does not do so for longer than a claim may hold: a wrong clock wrote that', () => {
+    const odd = entry({ lastTry: failedTry({ pauseMs: 0, heldUntil: NOW + 33 * SECOND }) });
+    expect(finding(odd, NOW, NOW, TIMING)).toBeUndefined();
+  });
+
+  test('may be another environment’s to release', () => {
+    expect(isHeldByOther(waiting, NOW + 20 * SECOND, NOW)).toBe(false);
+    expect(isHeldByOther(waiting, NOW + 19 * SECOND, NOW)).toBe(true);
+    expect(isHeldByOther(waiting, NOW + 19 * SECOND, NOW + 21 * SECOND)).toBe(false);
+  });
+
+  test('is cleared of pause and doubt when the service answers others', () => {
+    const doubtful = entry({ lastTry: failedTry(), company: { most: 5, at: NOW, before: 10 } });
+    expect(cleared(doubtful)).toEqual({
+      ...doubtful,
+      lastTry: failedTry({ pauseMs: 0 }),
+      company: { most: 5, at: NOW },
+    });
+    expect(cleared(NO_ENTRY)).toEqual(NO_ENTRY);
+  });
+});
+
+test('a poll that was cut short had its time after half of its limit, or two seconds, or what the last one took', () => {
+  expect(hadItsTime(NOW - 7 * SECOND, NOW, 20 * SECOND, 8 * SECOND)).toBe(false);
+  expect(hadItsTime(NOW - 10 * SECOND, NOW, 20 * SECOND, 15 * SECOND)).toBe(true);
+  expect(hadItsTime(NOW - 1_999, NOW, 20 * SECOND, 0)).toBe(false);
+  expect(hadItsTime(NOW - 2_000, NOW, 20 * SECOND, SECOND)).toBe(true);
+  expect(hadItsTime(NOW - 500, NOW, SECOND, 0)).toBe(true);
+});
