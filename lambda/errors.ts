@@ -1,4 +1,4 @@
-import type { Reason } from './trust/entry.ts';
+import type { Reason } from './trust/reason.ts';
 
 /** Base of the errors that the handler turns into answers; `code` is stable, messages are for people. */
 export abstract class TrustedFilterError extends Error {
@@ -103,6 +103,3 @@ export class TableError extends Error {
     this.name = 'TableError';
   }
 }
-
-/** A shard has more to say than one item of DynamoDB holds; the table is well. */
-export class ShardTooLargeError extends TableError {}

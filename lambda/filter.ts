@@ -15,7 +15,7 @@ const log = new RequestLog(new FunctionLog(counts));
 
 function compose(env: NodeJS.ProcessEnv): FilterParts {
   const { config, clock, timing, cache } = composeParts(env, systemClock, counts);
-  return { config, clock, filter: new TrustedFilter(new ComputeAttestation(cache), timing, () => clock.now()) };
+  return { config, clock, filter: new TrustedFilter(new ComputeAttestation(cache, timing, clock)) };
 }
 
 let parts: FilterParts | undefined;

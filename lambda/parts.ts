@@ -7,7 +7,7 @@ import type { Clock } from './clock.ts';
 import { ComputeAttestationCache } from './attestation/compute-attestation-cache.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Counts } from './log/counts.ts';
-import type { Timing } from './trust/entry.ts';
+import type { Timing } from './trust/time.ts';
 import { EventBus } from './events/event-bus.ts';
 import { HandOver } from './polling/hand-over.ts';
 import { HttpsClientAuthConnection } from './service/https-client-auth-connection.ts';

@@ -1,7 +1,8 @@
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { parseBody } from '../../lambda/http/body.ts';
 import { SETTINGS } from '../../lambda/config.ts';
-import { type Entry, levelOf, type Reason } from '../../lambda/trust/entry.ts';
+import type { Entry } from '../../lambda/trust/entry.ts';
+import { levelOf, type Reason } from '../../lambda/trust/reason.ts';
 import { MESSAGES } from '../../lambda/protocols/messages.ts';
 import { clean } from '../../lambda/quote.ts';
 import { protocolOf } from '../../lambda/http/routes.ts';

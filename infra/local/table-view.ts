@@ -1,6 +1,7 @@
 import { BatchGetItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import type { Entry } from '../../lambda/trust/entry.ts';
-import { shardCount, shardKey, shardOf, unpackShard } from '../../lambda/table/shard.ts';
+import { shardCount, shardKey, shardOf } from '../../lambda/table/shard.ts';
+import { unpackShard } from '../../lambda/table/shard-format.ts';
 import { TABLE_KEY } from '../constructs/table.ts';
 
 /** Reads what the table has of hosts; nothing where the table does not answer. */

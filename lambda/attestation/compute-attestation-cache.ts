@@ -1,26 +1,27 @@
 import { waitUntil } from '../clock.ts';
 import type { Announcer } from '../events/announcer.ts';
+import { HostResolver, type HostResolverOptions } from '../polling/host-resolver.ts';
+import { type Invocation, Waiter } from '../polling/waiter.ts';
+import type { ShardActor } from '../table/shard-actor.ts';
+import type { Cell } from '../table/shard-memory.ts';
+import { Shards } from '../table/shards.ts';
 import {
   type Entry,
   type Finding,
   finding,
-  hourOf,
+  firstPauseEnd,
   isAskedAbout,
   isAttested,
   merge,
-  pauseEnd,
   purged,
   withAlarm,
 } from '../trust/entry.ts';
-import { HostResolver, type HostResolverOptions } from '../polling/host-resolver.ts';
-import { shardOf } from '../table/shard.ts';
-import { type Cell, ShardActor } from '../table/shard-actor.ts';
-import { type Invocation, Waiter } from '../polling/waiter.ts';
+import { hourOf, isOver } from '../trust/time.ts';
 
 /** What the cache says of a host; `pending` where no answer came in time, `unknown` for a name that is not polled. */
 export type HostAttestation = Finding | { readonly level: 'unknown'; readonly reason: 'pending' | 'unknown' };
 
-export interface ComputeAttestationCacheOptions extends Omit<HostResolverOptions, 'memory'> {
+export interface ComputeAttestationCacheOptions extends HostResolverOptions {
   readonly shardCount: number;
   /** Names that do not match are unknown without a poll. */
   readonly hostPattern?: RegExp | undefined;
@@ -30,10 +31,8 @@ export interface ComputeAttestationCacheOptions extends Omit<HostResolverOptions
 export interface Refreshed {
   /** How many hosts have an attestation now that is new enough. */
   readonly attested: number;
-  /** Hosts that were not polled, since they were in the pause after a failed try. */
-  readonly paused: readonly string[];
-  /** When the last of these pauses ends, epoch milliseconds. */
-  readonly pausedUntil: number;
+  /** When hosts may be polled that were in their first pause after a failed try, epoch milliseconds; absent where none were. */
+  readonly retryAt: number | undefined;
 }
 
 const PENDING: HostAttestation = { level: 'unknown', reason: 'pending' };
@@ -49,16 +48,16 @@ const STAMP_PAUSE_MS = 5_000;
  * an environment share one such cache, and with it the reads, claims and polls that are under way.
  */
 export class ComputeAttestationCache {
-  readonly #options: HostResolverOptions & ComputeAttestationCacheOptions;
-  readonly #memory = new Map<string, Cell>();
-  readonly #shards = new Map<number, ShardActor>();
+  readonly #options: ComputeAttestationCacheOptions;
+  readonly #shards: Shards;
   readonly #resolver: HostResolver;
   #lookUps = 0;
   #stampAfter = -Infinity;
 
   constructor(options: ComputeAttestationCacheOptions) {
-    this.#options = { ...options, memory: this.#memory };
-    this.#resolver = new HostResolver(this.#options);
+    this.#options = options;
+    this.#shards = new Shards(options);
+    this.#resolver = new HostResolver(options);
   }
 
   async getHostAttestation(host: string, invocation: Invocation): Promise<HostAttestation> {
@@ -86,11 +85,11 @@ export class ComputeAttestationCache {
     const { clock } = this.#options;
     const now = clock.now();
     const until = Math.min(now + STAMP_MS, invocation.deadline.stopAt);
-    if (now < this.#stampAfter || until <= now) return;
+    if (!isOver(this.#stampAfter, now) || isOver(until, now)) return;
     this.#stampAfter = now + STAMP_PAUSE_MS;
     const asked = hourOf(now);
-    const old = hosts.filter((host) => (this.#memory.get(host)?.entry.asked ?? asked) < asked);
-    const writes = Array.from(this.#byShard(new Set(old)), ([shard, names]) =>
+    const old = hosts.filter((host) => (this.#shards.memory.get(host)?.entry.asked ?? asked) < asked);
+    const writes = Array.from(this.#shards.byShard(new Set(old)), ([shard, names]) =>
       shard.write({
         hosts: names,
         apply: (_host, entry) => (entry.definite && entry.asked < asked ? { ...entry, asked } : entry),
@@ -107,15 +106,15 @@ export class ComputeAttestationCache {
     let missing = notInMemory;
     let found: HostAttestation[] = [];
     let isUnstamped = false;
-    while (missing.size > 0 && clock.now() < deadline.stopAt) {
-      await this.#resolver.resolve(this.#byShard(missing), waiter);
+    while (missing.size > 0 && !isOver(deadline.stopAt, clock.now())) {
+      await this.#resolver.resolve(this.#shards.byShard(missing), waiter);
       ({ found, missing, isUnstamped } = this.#lookUp(hosts, waiter));
     }
     if (isUnstamped) await this.#stamp(hosts, waiter);
     if (missing.size > 0) {
       // Time is over; but what memory has counts only after a look at the table that is not too old.
       const renderAt = deadline.answerBy - RENDER_MS;
-      await waitUntil(renderAt, this.#resolver.look(this.#byShard(missing).keys(), renderAt), clock);
+      await waitUntil(renderAt, this.#shards.look(this.#shards.byShard(missing).keys(), renderAt), clock);
       ({ found } = this.#lookUp(hosts, waiter));
     }
     for (const host of hosts) {
@@ -132,31 +131,26 @@ export class ComputeAttestationCache {
     const { arrivedAt } = invocation.deadline;
     const waiter = new Waiter(invocation);
     const names = hosts.filter((host) => hostPattern?.test(host) !== false);
-    const byShard = this.#byShard(new Set(names));
+    const byShard = this.#shards.byShard(new Set(names));
     await this.#resolver.resolve(byShard, waiter);
     const now = clock.now();
     let attested = 0;
-    const paused: string[] = [];
-    let pausedUntil = now;
+    let retryAt: number | undefined;
     for (const [shard, shardHosts] of byShard) {
       for (const host of shardHosts) {
         const known = shard.known(host, now);
-        const until = pauseEnd(known, arrivedAt);
-        if (waiter.decided.has(host) && isAttested(known, now, timing)) {
-          attested++;
-        } else if (until !== undefined) {
-          paused.push(host);
-          pausedUntil = Math.max(pausedUntil, until);
-        }
+        const pauseEnd = firstPauseEnd(known, arrivedAt, timing);
+        if (waiter.decided.has(host) && isAttested(known, now, timing)) attested++;
+        else if (pauseEnd !== undefined) retryAt = Math.max(pauseEnd, retryAt ?? pauseEnd);
       }
     }
-    return { attested, paused, pausedUntil };
+    return { attested, retryAt };
   }
 
   /** The hosts that somebody asked about within the last day, in the order of their shards. */
   async hostsAskedAbout(until: number): Promise<string[]> {
     const { clock } = this.#options;
-    const shards = await this.#lookAtAll(until);
+    const shards = await this.#shards.all(until);
     const now = clock.now();
     return shards.flatMap((shard) =>
       shard.storedHosts().filter((host) => {
@@ -179,7 +173,8 @@ export class ComputeAttestationCache {
   ): Promise<void> {
     const { clock } = this.#options;
     const { hosts: about, unknownAlarmMs, until } = options;
-    const shards = about === undefined ? await this.#lookAtAll(until) : [...this.#byShard(new Set(about)).keys()];
+    const shards =
+      about === undefined ? await this.#shards.all(until) : [...this.#shards.byShard(new Set(about)).keys()];
     const now = clock.now();
     const apply = (_host: string, entry: Entry, at: number): Entry => withAlarm(entry, unknownAlarmMs, at);
     const writes = shards.map(async (shard) => {
@@ -194,13 +189,6 @@ export class ComputeAttestationCache {
     await announcer.announce(places, until);
   }
 
-  async #lookAtAll(until: number): Promise<ShardActor[]> {
-    const { shardCount } = this.#options;
-    const shards = Array.from({ length: shardCount }, (_, index) => this.#shard(index));
-    await this.#resolver.look(shards, until);
-    return shards;
-  }
-
   /**
    * Forgets what is known of hosts, here at once and in every other environment within five seconds. The mark stays, so that
    * the result of a poll which is under way is dropped.
@@ -209,7 +197,7 @@ export class ComputeAttestationCache {
    */
   async purge(hosts: readonly string[], until: number): Promise<boolean> {
     const at = this.#options.clock.now();
-    const writes = Array.from(this.#byShard(new Set(hosts)), ([shard, names]) =>
+    const writes = Array.from(this.#shards.byShard(new Set(hosts)), ([shard, names]) =>
       shard.write({ hosts: names, apply: (_host, entry) => purged(entry, at, at), until }),
     );
     return (await Promise.all(writes)).every((written) => written);
@@ -225,11 +213,11 @@ export class ComputeAttestationCache {
     const hour = hourOf(now);
     const { arrivedAt } = waiter.invocation.deadline;
     let isUnstamped = false;
-    const judge = ({ entry, shard }: Cell): Finding | undefined => {
+    const judge = ({ entry, shard }: Cell<ShardActor>): Finding | undefined => {
       isUnstamped ||= entry.definite && entry.asked < hour;
       return shard.serves(now) ? finding(entry, now, arrivedAt, timing) : undefined;
     };
-    const found = findInMemory(hosts, this.#memory, ++this.#lookUps, judge);
+    const found = findInMemory(hosts, this.#shards.memory, ++this.#lookUps, judge);
     const missing = new Set<string>();
     for (let i = 0; i < found.length; i++) {
       if (found[i] !== undefined && hostPattern === undefined) continue;
@@ -239,7 +227,7 @@ export class ComputeAttestationCache {
         continue;
       }
       if (found[i] !== undefined) continue;
-      const attestation = this.#lookUpDecided(host, this.#memory.get(host), waiter, now);
+      const attestation = this.#lookUpDecided(host, this.#shards.memory.get(host), waiter, now);
       if (attestation === PENDING) missing.add(host);
       found[i] = attestation;
     }
@@ -247,38 +235,12 @@ export class ComputeAttestationCache {
   }
 
   /** For a host that memory alone does not decide: this request may have decided it before. */
-  #lookUpDecided(host: string, cell: Cell | undefined, waiter: Waiter, now: number): HostAttestation {
+  #lookUpDecided(host: string, cell: Cell<ShardActor> | undefined, waiter: Waiter, now: number): HostAttestation {
     const { timing } = this.#options;
     const decided: Entry | undefined = waiter.decided.get(host);
-    if (decided === undefined || !this.#shardOf(host).serves(now)) return PENDING;
+    if (decided === undefined || !this.#shards.of(host).serves(now)) return PENDING;
     const known = cell === undefined ? decided : merge(decided, cell.entry, now);
     return finding(known, now, waiter.invocation.deadline.arrivedAt, timing) ?? PENDING;
-  }
-
-  #byShard(hosts: Iterable<string>): Map<ShardActor, string[]> {
-    const byShard = new Map<ShardActor, string[]>();
-    for (const host of hosts) {
-      const shard = this.#shardOf(host);
-      const others = byShard.get(shard);
-      if (others === undefined) byShard.set(shard, [host]);
-      else others.push(host);
-    }
-    return byShard;
-  }
-
-  #shardOf(host: string): ShardActor {
-    const known = this.#memory.get(host);
-    if (known !== undefined) return known.shard;
-    return this.#shard(shardOf(host, this.#options.shardCount));
-  }
-
-  #shard(index: number): ShardActor {
-    let shard = this.#shards.get(index);
-    if (shard === undefined) {
-      shard = new ShardActor(index, this.#options);
-      this.#shards.set(index, shard);
-    }
-    return shard;
   }
 }
 
@@ -289,9 +251,9 @@ export class ComputeAttestationCache {
  */
 function findInMemory(
   hosts: readonly string[],
-  memory: ReadonlyMap<string, Cell>,
+  memory: ReadonlyMap<string, Cell<ShardActor>>,
   lookUp: number,
-  judge: (cell: Cell) => Finding | undefined,
+  judge: (cell: Cell<ShardActor>) => Finding | undefined,
 ): (HostAttestation | undefined)[] {
   const found = new Array<HostAttestation | undefined>(hosts.length);
   for (let i = 0; i < hosts.length; i++) {

@@ -1,4 +1,5 @@
-import { announced, type Announcement } from '../trust/entry.ts';
+import type { Announcement } from '../trust/announcement.ts';
+import { announced } from '../trust/entry.ts';
 import type { EventBus } from './event-bus.ts';
 import type { ShardActor } from '../table/shard-actor.ts';
 

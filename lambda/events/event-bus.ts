@@ -1,6 +1,6 @@
 import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import type { Counts } from '../log/counts.ts';
-import type { Announcement } from '../trust/entry.ts';
+import type { Announcement } from '../trust/announcement.ts';
 import { toTrustEvent } from './trust-event.ts';
 
 export interface HostAnnouncement {

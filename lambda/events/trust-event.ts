@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Announcement } from '../trust/entry.ts';
+import type { Announcement } from '../trust/announcement.ts';
 
 /** An event as EventBridge's PutEvents takes it, the bus left out. */
 export interface TrustEvent {

@@ -2,18 +2,23 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 import { parseBody } from './body.ts';
 import { checkClient } from './client-subject.ts';
 import type { Clock } from '../clock.ts';
-import type { Config } from '../config.ts';
 import { newDeadline } from '../polling/deadline.ts';
-import type { Reason } from '../trust/entry.ts';
+import type { Reason } from '../trust/reason.ts';
 import { TooManyHostsError } from '../errors.ts';
 import type { RequestLog } from '../log/request-log.ts';
 import { protocolOf } from './routes.ts';
-import type { TrustedFilter, Verdicts } from '../attestation/trusted-filter.ts';
+import type { Verdicts } from '../attestation/compute-attestation.ts';
+import type { TrustedFilter } from '../attestation/trusted-filter.ts';
+import type { ProtocolOptions } from '../protocols/filter-request.ts';
 import { newInvocation } from '../polling/waiter.ts';
 
 /** What it takes to answer a request. */
 export interface FilterParts {
-  readonly config: Config;
+  readonly config: ProtocolOptions & {
+    readonly maxHosts: number;
+    /** The subjects of the client certificates that may ask; absent where API Gateway checks who asks. */
+    readonly clients?: ReadonlySet<string> | undefined;
+  };
   readonly filter: TrustedFilter;
   readonly clock: Clock;
 }

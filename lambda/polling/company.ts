@@ -1,5 +1,6 @@
-/** With how many others a host may be polled: pure functions of what is known of it. */
-import { companyNow, type Entry } from '../trust/entry.ts';
+/** With how many others a host is polled: pure functions of its name and of what is known of it. */
+import { companyNow, isInDoubt } from '../trust/company.ts';
+import type { Entry } from '../trust/entry.ts';
 
 /** What some dialect of OAT refuses in a name, and with it the whole batch: OAT 1.5 these, and all longer names; OAT 2.x a comma. */
 const REFUSED_CHARACTERS = /[#&+:"',]/;
@@ -15,13 +16,17 @@ export function startsAlone(host: string): boolean {
  * @param requestCount the most of any host
  */
 export function mostTogether(host: string, entry: Entry, now: number, requestCount: number): number {
-  const company = companyNow(entry, now);
+  const company = companyNow(entry.company, now);
   if (company !== undefined) return Math.min(company.most, requestCount);
   // An answer about it shows that this service takes the name.
   return startsAlone(host) && entry.attestation === undefined ? 1 : requestCount;
 }
 
-/** What the hosts of a batch of this size may be polled with after it failed as a whole. */
-export function halfOf(size: number): number {
-  return Math.max(1, Math.floor(size / 2));
+/**
+ * Whether nobody knows yet if the host, or another of its batch, or the service is why it was not answered about.
+ * @param answeredAt when the service last said something of any host, epoch milliseconds
+ */
+export function isDoubtful(entry: Entry, now: number, answeredAt: number): boolean {
+  const company = companyNow(entry.company, now);
+  return company !== undefined && isInDoubt(company, answeredAt);
 }

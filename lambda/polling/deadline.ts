@@ -1,3 +1,5 @@
+import { isSince, isWithinLast } from '../trust/time.ts';
+
 /** How long before a deadline the work for an answer stops, so that results are written and the answer is rendered. */
 const RESERVE_MS = 500;
 /** How long before the end of Lambda's own limit an answer must be out. */
@@ -30,7 +32,7 @@ export interface DeadlineInput {
  * request counts as arrived when the handler began, which is never earlier than when it really did.
  */
 export function newDeadline({ now, limitMs, timeEpoch, remainingMs }: DeadlineInput): Deadline {
-  const isRecent = timeEpoch !== undefined && timeEpoch <= now && timeEpoch >= now - OLDEST_EVENT_MS;
+  const isRecent = timeEpoch !== undefined && isWithinLast(OLDEST_EVENT_MS, timeEpoch, now);
   const start = isRecent ? timeEpoch : now;
   const contextEnd = remainingMs === undefined ? Infinity : now + remainingMs - CONTEXT_RESERVE_MS;
   const answerBy = Math.max(now, Math.min(start + limitMs, contextEnd));
@@ -45,5 +47,5 @@ export function newDeadline({ now, limitMs, timeEpoch, remainingMs }: DeadlineIn
 
 /** Whether a request has less time in all than a poll may take. */
 export function isShort({ arrivedAt, answerBy }: Deadline, pollLimitMs: number): boolean {
-  return answerBy - arrivedAt < pollLimitMs;
+  return !isSince(answerBy, arrivedAt + pollLimitMs);
 }

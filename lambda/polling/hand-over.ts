@@ -1,11 +1,11 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
+import { isOver } from '../trust/time.ts';
 
-/** What `refresh` is invoked with: hosts to attest, and by whom they are claimed for it. */
+/** What `refresh` is invoked with: hosts to attest. */
 export interface HandedOver {
   readonly hosts: readonly string[];
-  readonly owner: string;
 }
 
 /** Most hosts in one invocation. */
@@ -32,16 +32,15 @@ export class HandOver {
 
   /** Whether it is worth a try: the last call did not just fail. */
   isUp(): boolean {
-    return this.#clock.now() >= this.#failedAt + PAUSE_MS;
+    return isOver(this.#failedAt + PAUSE_MS, this.#clock.now());
   }
 
   /**
    * Hands hosts over, each once. Never rejects: a call that failed or was throttled is counted, with its cause.
-   * @param owner in whose name they are claimed
    * @returns the hosts that were not taken over
    */
-  async send(hosts: readonly string[], owner: string): Promise<string[]> {
-    const left = await Promise.all(cutIntoInvocations(hosts).map((part) => this.#invoke({ hosts: part, owner })));
+  async send(hosts: readonly string[]): Promise<string[]> {
+    const left = await Promise.all(cutIntoInvocations(hosts).map((part) => this.#invoke({ hosts: part })));
     return left.flat();
   }
 

@@ -4,6 +4,11 @@
 export interface StaleHost {
   readonly host: string;
   readonly most: number;
+  /**
+   * While it is in doubt why the host was not answered about: it waits for a probe, or is polled alone as one, to show whether
+   * the service answers at all.
+   */
+  readonly doubt?: 'waits' | 'probe' | undefined;
 }
 
 /** Stale hosts of one shard. */
@@ -44,7 +49,7 @@ export function isApart({ most }: StaleHost, { requestCount }: PollPlan): boolea
  * The stale hosts to claim next. As many as the polls that could start now would take, whole shards where possible, so
  * that a claim neither waits long for its poll nor is written for a part of what its shard needs; none while too little
  * has come free to be worth a write. Hosts that are polled apart have a room of their own, so that neither waits for the
- * other.
+ * other. Hosts in doubt take no room but that of a probe, and share what comes of it.
  */
 export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: PollPlan): Stale<S>[] {
   const claims = new Map<S, StaleHost[]>();
@@ -55,34 +60,41 @@ export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: Poll
   };
   const capacity = plan.requestCount * plan.parallelPolls;
   let room = load.hosts > 0 && capacity - load.hosts < capacity / 2 ? 0 : capacity - load.hosts;
+  const free = mostApart(plan) - load.apart;
+  const apart: (StaleHost & { readonly shard: S })[] = [];
   for (const { shard, hosts } of stale) {
-    const together = hosts.filter((each) => !isApart(each, plan));
+    const together: StaleHost[] = [];
+    for (const host of hosts) {
+      if (host.doubt !== undefined) take(shard, [host]);
+      else if (!isApart(host, plan)) together.push(host);
+      else if (free > 0) apart.push({ ...host, shard });
+    }
     if (room <= 0 || together.length === 0) continue;
     const taken = together.length <= room + plan.requestCount ? together : together.slice(0, room);
     take(shard, taken);
     room -= taken.length;
   }
-  const free = mostApart(plan) - load.apart;
-  const apart =
-    free <= 0
-      ? []
-      : stale.flatMap(({ shard, hosts }) =>
-          hosts.filter((each) => isApart(each, plan)).map((each) => ({ ...each, shard })),
-        );
-  for (const { shard, host, most } of cutIntoPolls(apart, plan).slice(0, free).flat()) take(shard, [{ host, most }]);
+  for (const { shard, ...host } of cutIntoPolls(apart, plan).slice(0, free).flat()) take(shard, [host]);
   return Array.from(claims, ([shard, hosts]) => ({ shard, hosts }));
+}
+
+/** What claims will bring to poll. */
+export function loadOf<S>(claims: readonly Stale<S>[], plan: PollPlan): Load {
+  const hosts = claims.flatMap((claim) => claim.hosts.filter(({ doubt }) => doubt === undefined));
+  const apart = hosts.filter((each) => isApart(each, plan));
+  return { hosts: hosts.length - apart.length, apart: cutIntoPolls(apart, plan).length };
 }
 
 /**
  * Cuts hosts, sorted by shard, into polls, so that the result of one touches few shards. No host is polled with more
- * others than it may be, and none that may be polled in full batches with one that may not.
+ * others than it may be, and none with others of another kind: full batches, others, those in doubt, probes.
  */
 export function cutIntoPolls<T extends StaleHost>(sorted: readonly T[], plan: PollPlan): T[][] {
   const polls: T[][] = [];
   let poll: T[] = [];
-  for (const target of sorted.toSorted((a, b) => b.most - a.most)) {
+  for (const target of sorted.toSorted((a, b) => kindOf(a, plan) - kindOf(b, plan) || b.most - a.most)) {
     const [first] = poll;
-    const joins = first !== undefined && isApart(first, plan) === isApart(target, plan);
+    const joins = first !== undefined && kindOf(first, plan) === kindOf(target, plan);
     if (joins && poll.length < Math.min(target.most, plan.requestCount)) {
       poll.push(target);
     } else {
@@ -93,25 +105,37 @@ export function cutIntoPolls<T extends StaleHost>(sorted: readonly T[], plan: Po
   return polls;
 }
 
+function kindOf(host: StaleHost, plan: PollPlan): number {
+  if (host.doubt !== undefined) return host.doubt === 'waits' ? 2 : 3;
+  return isApart(host, plan) ? 1 : 0;
+}
+
 /** The two halves of what was refused as a whole. */
 export function halves<T>(hosts: readonly T[]): [T[], T[]] {
   const middle = Math.ceil(hosts.length / 2);
   return [hosts.slice(0, middle), hosts.slice(middle)];
 }
 
+const MOST_PROBES = 3;
+
 /**
- * The hosts to probe with, each alone, where nobody knows whether the service answers at all: up to three, of those that
- * the service answered about before if there are any; taken at random, since one of them may be what ails.
+ * The stale hosts, with a few of those in doubt to be polled alone, if there are any: what comes of it tells whether a host
+ * or the service is to blame. Taken at random, since one of them may be what ails, and rather of those that the service
+ * answered about before.
  * @param random numbers from 0 up to 1
  */
-export function pickProbes<T extends { readonly wasAnswered: boolean }>(
-  hosts: readonly T[],
+export function withProbes<S>(
+  stale: readonly Stale<S>[],
+  wasAnswered: (shard: S, host: string) => boolean,
   random: () => number,
-): T[] {
-  const shuffled = hosts.map((host) => ({ host, at: random() })).sort((a, b) => a.at - b.at);
-  return shuffled
-    .map(({ host }) => host)
-    .sort((a, b) => Number(b.wasAnswered) - Number(a.wasAnswered))
-    .slice(0, MOST_PROBES);
+): readonly Stale<S>[] {
+  const ranked = stale
+    .flatMap(({ shard, hosts }) => hosts.map(({ host, doubt }) => ({ shard, host, doubt })))
+    .filter(({ doubt }) => doubt !== undefined)
+    .map(({ shard, host }) => ({ host, rank: random() + Number(wasAnswered(shard, host)) }))
+    .sort((a, b) => b.rank - a.rank);
+  const probes = new Set(ranked.slice(0, MOST_PROBES).map(({ host }) => host));
+  if (probes.size === 0) return stale;
+  const asProbe = (each: StaleHost): StaleHost => (probes.has(each.host) ? { ...each, most: 1, doubt: 'probe' } : each);
+  return stale.map(({ shard, hosts }) => ({ shard, hosts: hosts.map(asProbe) }));
 }
-const MOST_PROBES = 3;

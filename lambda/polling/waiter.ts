@@ -1,12 +1,10 @@
-import type { Deadline } from './deadline.ts';
 import type { Entry } from '../trust/entry.ts';
+import type { Deadline } from './deadline.ts';
 
 /** What an invocation wants that refreshes attestations for later requests, rather than answer one. */
 export interface Refresh {
   /** Attestations received before this do not count; absent where any that is valid will do. Epoch milliseconds. */
   readonly renewSince?: number;
-  /** By whom the hosts are claimed for this invocation. */
-  readonly claimedBy?: string;
 }
 
 /** One request's way through the cache: its times, and what it took to answer. */

@@ -1,50 +1,72 @@
-import type { Target } from './poll-queue.ts';
 import type { ShardActor } from '../table/shard-actor.ts';
+import type { Entry } from '../trust/entry.ts';
+import type { StaleHost } from './polls.ts';
 import type { Waiter } from './waiter.ts';
 
-/** The hosts of a shard that requests wait for. */
-export interface Wanted {
-  readonly waiters: Map<string, Set<Waiter>>;
-  /** Whether others have claimed some of the hosts. */
-  waits: boolean;
+/** As much of a shard as decisions need: what is known of its hosts, and whether that was looked at lately. */
+export interface KnownShard {
+  readonly index: number;
+  serves(now: number): boolean;
+  known(host: string, now: number): Entry;
 }
 
-type Place = Pick<Target, 'shard' | 'host'>;
+/** What was found of the wanted hosts of a shard when they were gone through last. */
+export interface Findings {
+  /** Hosts to poll. */
+  readonly stale: readonly StaleHost[];
+  /** Whether others poll some of the hosts. */
+  readonly waits: boolean;
+}
+
+/** The hosts of a shard that requests wait for. */
+export interface Wanted extends Findings {
+  readonly waiters: Map<string, Set<Waiter>>;
+  /** Nothing is claimed before this look at the table, and all before it, have come back: so full batches are made of many shards. */
+  readonly afterLook: number;
+  /** Whether something has changed since they were gone through. */
+  readonly isChanged: boolean;
+}
+
+/** A host, and the shard that it belongs to. */
+export interface Place<S> {
+  readonly shard: S;
+  readonly host: string;
+}
+
+const NOTHING_FOUND = { stale: [], waits: false, isChanged: true };
 
 /** Which hosts requests wait for, and which requests those are. */
-export class WantedHosts {
-  readonly #shards = new Map<ShardActor, Wanted>();
-
-  get isEmpty(): boolean {
-    return this.#shards.size === 0;
-  }
+export class WantedHosts<S extends KnownShard = ShardActor> {
+  readonly #shards = new Map<S, Wanted>();
 
   /** In the order of the shards, as they stand now. */
-  get shards(): [ShardActor, Wanted][] {
+  get shards(): [S, Wanted][] {
     return [...this.#shards].sort(([a], [b]) => a.index - b.index);
   }
 
-  add(hostsByShard: ReadonlyMap<ShardActor, readonly string[]>, waiter: Waiter): void {
+  /** @param nextLook the number of the next look at the table, which these hosts may be the reason for */
+  add(hostsByShard: ReadonlyMap<S, readonly string[]>, waiter: Waiter, nextLook: number): void {
     for (const [shard, hosts] of hostsByShard) {
-      let wanted = this.#shards.get(shard);
-      if (wanted === undefined) {
-        wanted = { waiters: new Map(), waits: false };
-        this.#shards.set(shard, wanted);
-      }
+      const known = this.#shards.get(shard);
+      const { waiters, afterLook } = known ?? { waiters: new Map<string, Set<Waiter>>(), afterLook: nextLook };
+      this.#shards.set(shard, { ...NOTHING_FOUND, waiters, afterLook });
       for (const host of hosts) {
-        const others = wanted.waiters.get(host);
-        if (others === undefined) wanted.waiters.set(host, new Set([waiter]));
+        const others = waiters.get(host);
+        if (others === undefined) waiters.set(host, new Set([waiter]));
         else others.add(waiter);
       }
     }
   }
 
-  remove(hostsByShard: ReadonlyMap<ShardActor, readonly string[]>, waiter: Waiter): void {
-    for (const [shard, hosts] of hostsByShard) for (const host of hosts) this.decided({ shard, host }, waiter);
+  remove(hostsByShard: ReadonlyMap<S, readonly string[]>, waiter: Waiter): void {
+    for (const [shard, hosts] of hostsByShard) {
+      for (const host of hosts) this.decided({ shard, host }, waiter);
+      this.changed(shard);
+    }
   }
 
   /** The waiter has no more need of the host. */
-  decided({ shard, host }: Place, waiter: Waiter): void {
+  decided({ shard, host }: Place<S>, waiter: Waiter): void {
     const wanted = this.#shards.get(shard);
     const waiters = wanted?.waiters.get(host);
     if (wanted === undefined || waiters === undefined) return;
@@ -53,17 +75,34 @@ export class WantedHosts {
     if (wanted.waiters.size === 0) this.#shards.delete(shard);
   }
 
-  has({ shard, host }: Place): boolean {
+  /** Something has changed about hosts of the shard: they are to be gone through again, before any of them is claimed. */
+  changed(shard: S): void {
+    const wanted = this.#shards.get(shard);
+    if (wanted !== undefined) this.#shards.set(shard, { ...wanted, stale: [], isChanged: true });
+  }
+
+  /** The same of all shards in which this was found. */
+  changedWhere(isSuch: (found: Findings) => boolean): void {
+    for (const [shard, wanted] of this.#shards) if (isSuch(wanted)) this.changed(shard);
+  }
+
+  /** The hosts of a shard were gone through. */
+  found(shard: S, { stale, waits }: Findings): void {
+    const wanted = this.#shards.get(shard);
+    if (wanted !== undefined) this.#shards.set(shard, { ...wanted, stale, waits, isChanged: false });
+  }
+
+  has({ shard, host }: Place<S>): boolean {
     return this.#shards.get(shard)?.waiters.has(host) === true;
   }
 
   /** Whether one of those who wait for the host is such. */
-  someWaiter({ shard, host }: Place, isSuch: (waiter: Waiter) => boolean): boolean {
+  someWaiter({ shard, host }: Place<S>, isSuch: (waiter: Waiter) => boolean): boolean {
     for (const waiter of this.#shards.get(shard)?.waiters.get(host) ?? []) if (isSuch(waiter)) return true;
     return false;
   }
 
-  waitersOf(places: readonly Place[]): Set<Waiter> {
+  waitersOf(places: readonly Place<S>[]): Set<Waiter> {
     const waiters = new Set<Waiter>();
     for (const { shard, host } of places) {
       for (const waiter of this.#shards.get(shard)?.waiters.get(host) ?? []) waiters.add(waiter);
@@ -72,7 +111,7 @@ export class WantedHosts {
   }
 
   /** Half of the time of the request that has the least: until then the table is asked again where it fails. */
-  tableBy(shard: ShardActor): number | undefined {
+  tableBy(shard: S): number | undefined {
     let by = Infinity;
     for (const waiters of this.#shards.get(shard)?.waiters.values() ?? []) {
       for (const { invocation } of waiters) by = Math.min(by, invocation.deadline.tableBy);

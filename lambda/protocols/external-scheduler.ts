@@ -1,11 +1,11 @@
-import type { RequiredTrust } from '../trust/entry.ts';
+import type { RequiredTrust } from '../trust/reason.ts';
 import { InvalidRequestError, TooManyHostsError } from '../errors.ts';
 import { requiredTrust } from './extra-specs.ts';
 import type { FilterRequest, Protocol } from './filter-request.ts';
 import { isHostName } from '../trust/host-name.ts';
 import { isObject, type Members } from './members.ts';
 import { clean } from '../quote.ts';
-import type { Verdicts } from '../attestation/trusted-filter.ts';
+import type { Verdicts } from '../attestation/compute-attestation.ts';
 
 /** How Nova's objects say what they hold. */
 const DATA = 'nova_object.data';

@@ -1,4 +1,4 @@
-import type { RequiredTrust } from '../trust/entry.ts';
+import type { RequiredTrust } from '../trust/reason.ts';
 import { InvalidRequestError } from '../errors.ts';
 import { quote } from '../quote.ts';
 

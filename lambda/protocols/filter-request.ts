@@ -1,5 +1,6 @@
 import type { TrustedFilterError } from '../errors.ts';
-import type { FilterProperties, Verdicts } from '../attestation/trusted-filter.ts';
+import type { Verdicts } from '../attestation/compute-attestation.ts';
+import type { FilterProperties } from '../attestation/trusted-filter.ts';
 
 /** What every protocol's request comes down to. */
 export interface FilterRequest extends FilterProperties {

@@ -1,4 +1,4 @@
-import type { Reason } from '../trust/entry.ts';
+import type { Reason } from '../trust/reason.ts';
 import { InvalidRequestError, TooManyHostsError, type TrustedFilterError } from '../errors.ts';
 import type { FilterRequest, Protocol, ProtocolOptions } from './filter-request.ts';
 import { isHostName } from '../trust/host-name.ts';
@@ -6,7 +6,7 @@ import { isObject, type Members } from './members.ts';
 import { MESSAGES } from './messages.ts';
 import { podTrust } from './pod-trust.ts';
 import { clean } from '../quote.ts';
-import type { Verdicts } from '../attestation/trusted-filter.ts';
+import type { Verdicts } from '../attestation/compute-attestation.ts';
 
 const NO_NAME = 'The name of the node is too long to be one.';
 

@@ -1,4 +1,4 @@
-import type { Reason } from '../trust/entry.ts';
+import type { Reason } from '../trust/reason.ts';
 
 /** One fixed sentence per reason: schedulers group by them, so they name no host and no time. */
 export const MESSAGES: Readonly<Record<Reason, string>> = {

@@ -1,4 +1,4 @@
-import type { Reason, RequiredTrust } from '../trust/entry.ts';
+import type { Reason, RequiredTrust } from '../trust/reason.ts';
 import { InvalidRequestError, TooManyHostsError } from '../errors.ts';
 import { requiredTrust } from './extra-specs.ts';
 import type { FilterRequest, Protocol } from './filter-request.ts';
@@ -6,7 +6,7 @@ import { isHostName, LONGEST_NAME } from '../trust/host-name.ts';
 import { isObject, type Members } from './members.ts';
 import { MESSAGES } from './messages.ts';
 import { clean } from '../quote.ts';
-import type { Verdicts } from '../attestation/trusted-filter.ts';
+import type { Verdicts } from '../attestation/compute-attestation.ts';
 
 /** `POST /filter`: Nova's own terms, `filter_properties` and `host_states`, as JSON. */
 export const native = { limitMs: 25_000, parse, render } satisfies Protocol;

@@ -53,11 +53,9 @@ function parse(event: unknown): HandedOver | undefined {
   const members = (typeof event === 'object' ? event : null) as Readonly<Record<string, unknown>> | null;
   if (members?.['source'] === 'aws.events') return undefined;
   const hosts = members?.['hosts'];
-  const owner = members?.['owner'];
   if (!Array.isArray(hosts) || hosts.length > MOST_HOSTS || !hosts.every(isHostName)) {
     const rule = `"hosts" must be an array of at most ${MOST_HOSTS} host names, or the event a scheduled one.`;
     throw new InvalidRequestError(rule);
   }
-  if (typeof owner !== 'string' || owner === '') throw new InvalidRequestError('"owner" must be a string.');
-  return { hosts, owner };
+  return { hosts };
 }

@@ -1,13 +1,14 @@
 import type { Announcer } from '../events/announcer.ts';
 import type { Clock } from '../clock.ts';
-import type { ComputeAttestationCache } from '../attestation/compute-attestation-cache.ts';
-import type { Config } from '../config.ts';
+import type { ComputeAttestationCache, Refreshed } from '../attestation/compute-attestation-cache.ts';
+import type { PollPlan } from '../polling/polls.ts';
 import { type Deadline, newDeadline } from '../polling/deadline.ts';
 import type { HandedOver } from '../polling/hand-over.ts';
 import { newInvocation } from '../polling/waiter.ts';
+import { isOver } from '../trust/time.ts';
 
 export interface RefresherParts {
-  readonly config: Pick<Config, 'parallelPolls' | 'recheckSeconds' | 'requestCount' | 'unknownAlarmSeconds'>;
+  readonly config: PollPlan & { readonly recheckSeconds: number; readonly unknownAlarmSeconds: number };
   readonly cache: ComputeAttestationCache;
   /** Absent where there is no event bus. */
   readonly announcer: Announcer | undefined;
@@ -24,9 +25,7 @@ export interface RefreshResult {
 
 /** The longest that a chunk of a scheduled round waits, so that not all that is scheduled asks at the same moment. */
 const LONGEST_JITTER_MS = 2_000;
-/** The longest pause of a host that is waited for: an invocation that waits takes the place of another. */
-const LONGEST_PAUSE_MS = 15_000;
-/** How long what was handed over is worked on: by then its claims have ended, and whoever still wants it asks again. */
+/** How long what was handed over is worked on: whoever still wants it then asks again. */
 const TAKE_OVER_MS = 60_000;
 
 /** One invocation of the function that attests hosts for later requests. */
@@ -40,22 +39,22 @@ export class Refresher {
     this.#endsAt = endsAt;
   }
 
-  /** Attests the hosts that a request handed over; one that is in the pause after a failed try, when that is over. */
-  async takeOver({ hosts, owner }: HandedOver): Promise<RefreshResult> {
-    const { cache, clock, config } = this.#parts;
-    const { recheckSeconds } = config;
+  /**
+   * Attests the hosts that a request handed over, but those that somebody else polls. Waits for no pause but the first after a
+   * failed try: a request that had to give its polls up as it answered has left its hosts in that.
+   */
+  async takeOver({ hosts }: HandedOver): Promise<RefreshResult> {
+    const { cache, clock } = this.#parts;
+    const names = [...new Set(hosts)];
     const endsAt = Math.min(this.#endsAt, clock.now() + TAKE_OVER_MS);
-    let attested = 0;
-    for (let left: readonly string[] = [...new Set(hosts)]; left.length > 0 && clock.now() < endsAt;) {
-      const refreshed = await cache.refresh(left, newInvocation(this.#deadline(endsAt), { claimedBy: owner }));
-      attested += refreshed.attested;
-      left = refreshed.paused;
-      const pauseMs = refreshed.pausedUntil - clock.now();
-      if (left.length === 0 || pauseMs > LONGEST_PAUSE_MS) break;
-      await clock.wait(Math.max(pauseMs, recheckSeconds * 1000, 100));
-    }
-    await this.#announce(hosts);
-    return { kind: 'handed over', hosts: new Set(hosts).size, attested };
+    const refresh = (): Promise<Refreshed> => cache.refresh(names, newInvocation(this.#deadline(endsAt), {}));
+    const first = await refresh();
+    const { retryAt } = first;
+    const isWorthIt = retryAt !== undefined && !isOver(endsAt, retryAt);
+    if (isWorthIt) await clock.wait(retryAt - clock.now());
+    const { attested } = isWorthIt ? await refresh() : first;
+    await this.#announce(names);
+    return { kind: 'handed over', hosts: names.length, attested };
   }
 
   /** Attests all hosts that are asked about anew, though what is known of them may not have ended. */
@@ -65,7 +64,7 @@ export class Refresher {
     const hosts = await cache.hostsAskedAbout(this.#deadline().tableBy);
     const chunk = config.requestCount * config.parallelPolls;
     let attested = 0;
-    for (let i = 0; i < hosts.length && clock.now() < this.#endsAt - LONGEST_JITTER_MS; i += chunk) {
+    for (let i = 0; i < hosts.length && !isOver(this.#endsAt - LONGEST_JITTER_MS, clock.now()); i += chunk) {
       await clock.wait(Math.random() * LONGEST_JITTER_MS);
       const invocation = newInvocation(this.#deadline(), { renewSince });
       attested += (await cache.refresh(hosts.slice(i, i + chunk), invocation)).attested;

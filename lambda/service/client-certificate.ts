@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { ClientCertificateError } from '../errors.ts';
+import { isSince } from '../trust/time.ts';
 
 /** What the attestation service is shown, and what it is recognised by: PEM text. */
 export interface ClientCertificate {
@@ -101,7 +102,7 @@ export function parseSecret(text: string, now = Date.now()): ClientCertificate {
   const parsed = { cert, key, ca, ...(passphrase === undefined ? {} : { passphrase }) };
   checkForTls(parsed);
   const end = certificate.validToDate;
-  if (end.getTime() < now) {
+  if (!isSince(end.getTime(), now)) {
     throw new ClientCertificateError(`the certificate of the secret ended on ${end.toISOString()}`);
   }
   return { ...parsed, ...(authBlob === undefined ? {} : { authBlob }), notAfter: end.getTime() };

@@ -4,6 +4,7 @@ import { type ClientCertificateSource, Refused } from './client-certificate-sour
 import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
 import { PollError } from '../errors.ts';
+import { isOver, isSince } from '../trust/time.ts';
 import type { CertificateVersion } from './secret-watch.ts';
 import type { Fault, TlsConnection } from './tls-connection.ts';
 
@@ -117,7 +118,8 @@ export class HttpsClientAuthConnection implements Connection {
     const usable: TlsConnection[] = [];
     for (const connection of this.#idle) {
       // Its own timer does not run while the environment is frozen.
-      const isFresh = Math.abs(now - connection.idleSince) < KEEP_ALIVE_MS;
+      const { idleSince } = connection;
+      const isFresh = isSince(now, idleSince) && !isOver(idleSince + KEEP_ALIVE_MS, now);
       const made = connection.certificate;
       const isSame = made.version === version && made.certificate.ca === certificate.ca;
       if (connection.isOpen && isFresh && isSame) usable.push(connection);

@@ -2,6 +2,7 @@ import { type ClientCertificate, parseSecret, type Secret, type SecretStage } fr
 import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
 import { ClientCertificateError } from '../errors.ts';
+import { isSince } from '../trust/time.ts';
 
 /** A certificate, and the version of the secret that it came with. */
 export interface CertificateVersion {
@@ -39,7 +40,7 @@ export class SecretWatch {
 
   /** Whether no look has begun since a time. One in the future was stamped by a clock that was set back. */
   isDue(since: number): boolean {
-    return this.#lookedAt <= since || this.#lookedAt > this.#options.clock.now();
+    return isSince(since, this.#lookedAt) || !isSince(this.#options.clock.now(), this.#lookedAt);
   }
 
   /**

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
+import { TableError } from '../errors.ts';
 import type { Counts } from '../log/counts.ts';
-import { type Attestation, type Entry, type Finding, isKept, merge, NO_ENTRY, type Timing } from '../trust/entry.ts';
-import { ShardTooLargeError, TableError } from '../errors.ts';
+import { type Entry, isKept, merge, NO_ENTRY } from '../trust/entry.ts';
+import { isOver, type Timing } from '../trust/time.ts';
 import { nextVersion } from './shard.ts';
+import { type Cell, ShardMemory } from './shard-memory.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
 
 /** How long memory serves after a look at DynamoDB. */
@@ -11,18 +13,6 @@ const MEMORY_SERVES_MS = 5_000;
 const LONGEST_CONFLICT_PAUSE_MS = 200;
 /** A lost race is no fault of the table; so many, and no time left, are. */
 const LEAST_CONFLICTS = 8;
-
-/**
- * What this environment remembers of a host, and which shard it belongs to. Hosts of a shard of which the same is known
- * share a cell: a request that looks at ten thousand hosts then finds a few objects, near at hand, instead of as many.
- */
-export interface Cell {
-  readonly entry: Entry;
-  readonly shard: ShardActor;
-  /** The look-up that judged the cell last, and what it found: for the other hosts of the same look-up. */
-  judgedBy: number;
-  found: Finding | undefined;
-}
 
 /** What a write does to the entries of some hosts. It may be worked out several times, each time on newer entries. */
 export interface Change {
@@ -33,14 +23,10 @@ export interface Change {
   readonly until: number;
 }
 
-function newCell(entry: Entry, shard: ShardActor): Cell {
-  return { entry, shard, judgedBy: 0, found: undefined };
-}
-
 /** What the actors of an environment share. */
 export interface ShardActorParts {
   readonly table: ShardTable;
-  readonly memory: Map<string, Cell>;
+  readonly memory: Map<string, Cell<ShardActor>>;
   readonly timing: Timing;
   readonly clock: Clock;
   readonly counts: Counts;
@@ -50,32 +36,23 @@ export interface ShardActorParts {
 export class ShardActor {
   readonly index: number;
   readonly #parts: ShardActorParts;
-  /** The cells that hosts share, by the attestation in them. */
-  readonly #cells = new WeakMap<Attestation, Cell>();
-  /** The shard's hosts that are in memory. */
-  readonly #hosts = new Set<string>();
+  readonly #memory: ShardMemory<ShardActor>;
   #stored: StoredShard = { version: undefined, entries: new Map() };
   /** When what is known was last seen to be the table's newest, by a strong read or a write. */
   #currentAt = -Infinity;
   #servesUntil = -Infinity;
   readonly #changes: { change: Change; resolve: (written: boolean) => void }[] = [];
   #writing = false;
-  /** Whether the last write failed since the shard has more to say than an item holds: no fault of the table. */
-  isTooLarge = false;
 
   constructor(index: number, parts: ShardActorParts) {
     this.index = index;
     this.#parts = parts;
+    this.#memory = new ShardMemory(this, parts.memory);
   }
 
   /** Whether memory may serve: DynamoDB was looked at lately, or did not answer when it was asked lately. */
   serves(now: number): boolean {
-    return now < this.#servesUntil;
-  }
-
-  /** The claim on a host, as far as this environment knows. */
-  claim(host: string): Entry['claim'] {
-    return this.#stored.entries.get(host)?.claim;
+    return !isOver(this.#servesUntil, now);
   }
 
   /** What the table says of a host, as far as this environment knows. */
@@ -88,31 +65,25 @@ export class ShardActor {
     return [...this.#stored.entries.keys()];
   }
 
-  /** What this environment knows of a host, from the table and from memory. */
+  /** What this environment knows of a host, from the table and from memory. The claim is the table's. */
   known(host: string, now: number): Entry {
-    const remembered = this.#parts.memory.get(host)?.entry;
+    const remembered = this.#memory.get(host);
     const stored = this.#stored.entries.get(host) ?? NO_ENTRY;
     return remembered === undefined ? stored : merge(remembered, stored, now);
   }
 
-  /**
-   * Looks at DynamoDB. Where it does not answer by `until`, memory serves on.
-   * @returns whether it answered
-   */
-  async look(consistency: 'eventual' | 'strong', until: number): Promise<boolean> {
+  /** Looks at DynamoDB. Where it does not answer by `until`, or did not just now, memory serves on. */
+  async look(consistency: 'eventual' | 'strong', until: number): Promise<void> {
+    const { clock, counts, table } = this.#parts;
     try {
-      await this.#read(consistency, until);
-      return true;
+      if (!table.isDown()) {
+        await this.#read(consistency, until);
+        return;
+      }
     } catch (error) {
-      if (!(error instanceof TableError)) this.#parts.counts.fault('InternalFaults', error);
-      this.serveOn();
-      return false;
+      if (!(error instanceof TableError)) counts.fault('InternalFaults', error);
     }
-  }
-
-  /** Has memory serve on without a look. */
-  serveOn(): void {
-    this.#servesUntil = this.#parts.clock.now() + MEMORY_SERVES_MS;
+    this.#servesUntil = clock.now() + MEMORY_SERVES_MS;
   }
 
   /**
@@ -131,12 +102,12 @@ export class ShardActor {
 
   /** Remembers a change that could not be written. */
   remember(change: Change): void {
-    const now = this.#parts.clock.now();
+    const { clock, timing } = this.#parts;
+    const now = clock.now();
     for (const host of change.hosts) {
-      const known = this.#parts.memory.get(host)?.entry ?? NO_ENTRY;
-      this.#remember(host, change.apply(host, known, now));
+      this.#memory.remember(host, change.apply(host, this.#memory.get(host) ?? NO_ENTRY, now), now);
     }
-    this.#forget();
+    this.#memory.forget(now, timing);
   }
 
   async #drain(): Promise<void> {
@@ -145,51 +116,54 @@ export class ShardActor {
       const batch = this.#changes.splice(0);
       const written = await this.#writeBatch(batch.map(({ change }) => change)).catch((error: unknown) => {
         if (!(error instanceof TableError)) this.#parts.counts.fault('InternalFaults', error);
-        this.isTooLarge = error instanceof ShardTooLargeError;
         return false;
       });
-      if (written) this.isTooLarge = false;
       for (const { resolve } of batch) resolve(written);
     }
     this.#writing = false;
   }
 
   async #writeBatch(changes: readonly Change[]): Promise<boolean> {
-    const { clock, counts, table, timing } = this.#parts;
+    const { clock, counts, table } = this.#parts;
     const until = Math.max(...changes.map((change) => change.until));
-    for (let conflicts = 0, pauseMs = 0, attempted: string | undefined; ;) {
-      if (clock.now() >= this.#currentAt + MEMORY_SERVES_MS) await this.#read('strong', until);
-      // A put whose answer was lost looks like a lost race; the version tells it apart.
-      if (attempted !== undefined && this.#stored.version === attempted) return true;
+    for (let conflicts = 0, pauseMs = 0; ;) {
+      if (isOver(this.#currentAt + MEMORY_SERVES_MS, clock.now())) await this.#read('strong', until);
       const now = clock.now();
-      const entries = new Map<string, Entry>();
-      for (const [host, entry] of this.#stored.entries) if (isKept(entry, now, timing)) entries.set(host, entry);
-      const touched = new Map<string, Entry>();
-      for (const change of changes) {
-        for (const host of change.hosts) {
-          const entry = touched.get(host) ?? entries.get(host) ?? this.#stored.entries.get(host) ?? NO_ENTRY;
-          const changed = change.apply(host, entry, now);
-          if (changed !== entry) touched.set(host, changed);
-        }
-      }
+      const { entries, touched } = this.#changed(changes, now);
       if (touched.size === 0) return true;
-      for (const [host, entry] of touched) entries.set(host, entry);
-      attempted = nextVersion(this.#stored.version, now, randomUUID());
-      if (await table.put(this.index, entries, { known: this.#stored.version, next: attempted }, until)) {
-        this.#stored = { version: attempted, entries };
+      const next = nextVersion(this.#stored.version, now, randomUUID());
+      if (await table.put(this.index, entries, { known: this.#stored.version, next }, until)) {
+        this.#stored = { version: next, entries };
         this.#currentAt = now;
         this.#servesUntil = now + MEMORY_SERVES_MS;
-        for (const [host, entry] of touched) this.#remember(host, entry);
-        this.#forget();
+        this.#remember(touched);
         return true;
       }
       counts.add('TableConflicts');
-      if (++conflicts >= LEAST_CONFLICTS && clock.now() >= until)
+      if (++conflicts >= LEAST_CONFLICTS && isOver(until, clock.now()))
         throw new TableError('others wrote the shard every time');
       this.#currentAt = -Infinity;
       await clock.wait(pauseMs * Math.random());
       pauseMs = Math.min(LONGEST_CONFLICT_PAUSE_MS, pauseMs * 2 + 10);
     }
+  }
+
+  /** The shard with the changes made, and those of its entries that they touched. */
+  #changed(changes: readonly Change[], now: number): { entries: Map<string, Entry>; touched: Map<string, Entry> } {
+    const entries = new Map<string, Entry>();
+    for (const [host, entry] of this.#stored.entries) {
+      if (isKept(entry, now, this.#parts.timing)) entries.set(host, entry);
+    }
+    const touched = new Map<string, Entry>();
+    for (const { apply, hosts } of changes) {
+      for (const host of hosts) {
+        const entry = touched.get(host) ?? this.#stored.entries.get(host) ?? NO_ENTRY;
+        const changed = apply(host, entry, now);
+        if (changed !== entry) touched.set(host, changed);
+      }
+    }
+    for (const [host, entry] of touched) entries.set(host, entry);
+    return { entries, touched };
   }
 
   async #read(consistency: 'eventual' | 'strong', until: number): Promise<void> {
@@ -199,44 +173,17 @@ export class ShardActor {
     const stored = await table.read(this.index, consistency, until);
     if (consistency === 'strong') this.#currentAt = startedAt;
     this.#servesUntil = Math.max(this.#servesUntil, startedAt + MEMORY_SERVES_MS);
-    // What was written meanwhile is newer than what an eventual read began to read before.
-    if (consistency === 'eventual' && versionBefore !== this.#stored.version) return;
+    // What was written meanwhile is newer than what the read began to read before.
+    if (versionBefore !== this.#stored.version) return;
     const isNews = stored.version !== this.#stored.version;
     this.#stored = stored;
-    if (!isNews) return;
-    for (const [host, entry] of stored.entries) this.#remember(host, entry);
-    this.#forget();
+    if (isNews) this.#remember(stored.entries);
   }
 
-  /** Drops what no longer says anything from memory. */
-  #forget(): void {
-    const { clock, memory, timing } = this.#parts;
+  #remember(entries: ReadonlyMap<string, Entry>): void {
+    const { clock, timing } = this.#parts;
     const now = clock.now();
-    for (const host of this.#hosts) {
-      const cell = memory.get(host);
-      if (cell !== undefined && !isKept(cell.entry, now, timing)) {
-        memory.delete(host);
-        this.#hosts.delete(host);
-      }
-    }
-  }
-
-  #remember(host: string, entry: Entry): void {
-    const { clock, memory } = this.#parts;
-    const cell = memory.get(host);
-    if (cell === undefined) this.#hosts.add(host);
-    memory.set(host, this.#cell(cell === undefined ? entry : merge(cell.entry, entry, clock.now())));
-  }
-
-  #cell(entry: Entry): Cell {
-    const { attestation, lastTry, purgedAt, company, definite, asked } = entry;
-    const isPlain = lastTry === undefined && purgedAt === undefined && company === undefined;
-    if (attestation === undefined || !isPlain) return newCell(entry, this);
-    const shared = this.#cells.get(attestation);
-    if (shared?.entry.definite === definite && shared.entry.asked === asked) return shared;
-    // The claim is in what is stored; memory has no use for it.
-    const cell = newCell({ attestation, definite, asked }, this);
-    this.#cells.set(attestation, cell);
-    return cell;
+    for (const [host, entry] of entries) this.#memory.remember(host, entry, now);
+    this.#memory.forget(now, timing);
   }
 }

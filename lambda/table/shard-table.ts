@@ -7,9 +7,11 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
-import { expiresAt, type Timing } from '../trust/entry.ts';
-import { ShardTooLargeError, TableError } from '../errors.ts';
-import { type Entries, packShard, shardKey, unpackShard } from './shard.ts';
+import { expiresAt } from '../trust/entry.ts';
+import { isOver, type Timing } from '../trust/time.ts';
+import { TableError } from '../errors.ts';
+import { type Entries, shardKey } from './shard.ts';
+import { packShard, unpackShard } from './shard-format.ts';
 
 /** A shard as it stands in the table; without a version it does not exist yet. */
 export interface StoredShard {
@@ -23,6 +25,8 @@ const KEYS_PER_BATCH = 100;
 const LARGEST_ITEM_BYTES = 399_000;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 1_000;
+/** How long after a call that failed nobody waits for the table. */
+const DOWN_MS = 5_000;
 /** However late it is, a single fault is no reason yet to go without the table; this is how long a late call may take. */
 const LEAST_TRIES = 2;
 const SHORTEST_CALL_MS = 500;
@@ -39,7 +43,8 @@ const FINAL_FAULTS = new Set([
 ]);
 
 interface PendingRead {
-  readonly until: number;
+  /** The latest of those who asked. */
+  until: number;
   readonly promise: Promise<StoredShard>;
   readonly resolve: (shard: StoredShard) => void;
   readonly reject: (error: unknown) => void;
@@ -53,6 +58,7 @@ export class ShardTable {
   readonly #timing: Timing;
   readonly #clock: Clock;
   readonly #counts: Counts;
+  #failedAt = -Infinity;
   readonly #pending = { eventual: new Map<number, PendingRead>(), strong: new Map<number, PendingRead>() };
 
   constructor(options: {
@@ -71,15 +77,23 @@ export class ShardTable {
     this.#counts = options.counts;
   }
 
+  /** Whether DynamoDB did not do what it was asked just now, so that it is not worth waiting for. */
+  isDown(): boolean {
+    return !isOver(this.#failedAt + DOWN_MS, this.#clock.now());
+  }
+
   /**
-   * Reads a shard; the reads of one turn go out together.
+   * Reads a shard; the reads of one turn go out together, and are tried for as long as the most patient of them has.
    * @param until when to stop trying again, epoch milliseconds; a second try is always made
    * @throws {TableError} where DynamoDB did not answer by then
    */
   read(index: number, consistency: 'eventual' | 'strong', until: number): Promise<StoredShard> {
     const pending = this.#pending[consistency];
     const known = pending.get(index);
-    if (known !== undefined) return known.promise;
+    if (known !== undefined) {
+      known.until = Math.max(known.until, until);
+      return known.promise;
+    }
     if (pending.size === 0) void this.#clock.turn().then(() => this.#sendReads(consistency));
     const read = { until, ...Promise.withResolvers<StoredShard>() };
     pending.set(index, read);
@@ -90,8 +104,7 @@ export class ShardTable {
    * Writes a shard, if its version still is the one given.
    * @param next the version to give it, never used before
    * @returns whether it was written; if not, somebody else has written it, or an earlier try of this call
-   * @throws {ShardTooLargeError} where the entries do not fit one item
-   * @throws {TableError} where DynamoDB did not answer by `until`
+   * @throws {TableError} where DynamoDB did not answer by `until`, or the entries do not fit one item: the table is well then
    */
   async put(
     index: number,
@@ -102,7 +115,7 @@ export class ShardTable {
     const { known, next } = versions;
     const packed = packShard(entries);
     if (packed.length > LARGEST_ITEM_BYTES) {
-      const error = new ShardTooLargeError(`a shard of ${packed.length} bytes does not fit one item`);
+      const error = new TableError(`a shard of ${packed.length} bytes does not fit one item`);
       this.#counts.fault('TableFaults', error);
       throw error;
     }
@@ -188,7 +201,9 @@ export class ShardTable {
         this.#counts.fault('TableFaults', error);
         const isFinal = Error.isError(error) && FINAL_FAULTS.has(error.name);
         const pauseMs = backoffMs * (0.5 + Math.random() / 2);
-        if (isFinal || (tries >= LEAST_TRIES && this.#clock.now() + pauseMs >= until)) {
+        const now = this.#clock.now();
+        if (isFinal || (tries >= LEAST_TRIES && isOver(until, now + pauseMs))) {
+          this.#failedAt = now;
           throw new TableError('DynamoDB did not do what was asked', { cause: error });
         }
         await this.#clock.wait(pauseMs);

@@ -6,7 +6,7 @@ import { ComputeAttestation } from '../../lambda/attestation/compute-attestation
 import { ComputeAttestationCache } from '../../lambda/attestation/compute-attestation-cache.ts';
 import { Counts } from '../../lambda/log/counts.ts';
 import { newDeadline } from '../../lambda/polling/deadline.ts';
-import type { Reason, RequiredTrust } from '../../lambda/trust/entry.ts';
+import type { Reason, RequiredTrust } from '../../lambda/trust/reason.ts';
 import type { EventBus } from '../../lambda/events/event-bus.ts';
 import type { HandOver } from '../../lambda/polling/hand-over.ts';
 import { Refresher, type RefresherParts } from '../../lambda/refreshing/refresher.ts';
@@ -76,7 +76,7 @@ export class FilterEnvironment {
     };
     const config = { requestCount, parallelPolls, ...seconds };
     this.#refresherParts = { config, cache: this.cache, announcer, clock };
-    this.filter = new TrustedFilter(new ComputeAttestation(this.cache), timing, () => clock.now());
+    this.filter = new TrustedFilter(new ComputeAttestation(this.cache, timing, clock));
   }
 
   async ask(hosts: readonly string[], trust: RequiredTrust = 'trusted', limitMs = 25_000): Promise<Asked> {

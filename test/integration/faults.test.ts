@@ -11,7 +11,7 @@ import {
   LOOPBACK_NAMES,
 } from '../../infra/local/certificates.ts';
 import { type OatServer, reply } from '../../infra/local/oat-server.ts';
-import type { Reason } from '../../lambda/trust/entry.ts';
+import type { Reason } from '../../lambda/trust/reason.ts';
 import { answerWith, Cloud, SECRET_ID } from '../fakes/cloud.ts';
 import { answerOf, filterEvent, reasonsOf } from '../fakes/events.ts';
 import {

@@ -1,6 +1,10 @@
 /** Plain data for unit tests: one moment in time, and entries as they may stand then. */
 import type { Clock } from '../../lambda/clock.ts';
-import { type Attestation, type Entry, levelOf, NO_ENTRY, type Timing, type Try } from '../../lambda/trust/entry.ts';
+import type { Attestation } from '../../lambda/trust/attestation.ts';
+import { type Entry, NO_ENTRY } from '../../lambda/trust/entry.ts';
+import { levelOf } from '../../lambda/trust/reason.ts';
+import type { Timing } from '../../lambda/trust/time.ts';
+import type { Try } from '../../lambda/trust/try.ts';
 import { newInvocation, type Invocation } from '../../lambda/polling/waiter.ts';
 
 /** The moment at which tests take place; a whole hour. */

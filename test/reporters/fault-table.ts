@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { REASONS } from '../../lambda/trust/entry.ts';
+import { REASONS } from '../../lambda/trust/reason.ts';
 
 /** The variable with which the page is written rather than compared. */
 const WRITE = 'WRITE_FAULT_TABLE';

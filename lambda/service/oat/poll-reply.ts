@@ -1,4 +1,4 @@
-import { type Answer, isFromFuture } from '../../trust/entry.ts';
+import { type Answer, isFromFuture } from '../../trust/attestation.ts';
 import { parseVtime } from './vtime.ts';
 
 /** What a reply says of the hosts of its poll, and how far it deviates from what was asked. */

@@ -31,7 +31,7 @@ test('refresh and the event bus are parts of it, and the filter has their variab
 test('refresh attests what it is handed, with everything that is around it', async () => {
   const printed = jest.spyOn(console, 'log').mockImplementation(() => undefined);
   const { lambda } = await start();
-  lambda?.invoke({ hosts: ['compute-1', 'untrusted-1'], owner: 'a test' });
+  lambda?.invoke({ hosts: ['compute-1', 'untrusted-1'] });
   lambda?.invoke(scheduledEvent(new Date(), 'us-east-1'));
   await lambda?.settled();
   expect(lambda?.invocations).toMatchObject([

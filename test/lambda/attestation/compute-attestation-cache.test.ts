@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { PollError } from '../../../lambda/errors.ts';
-import { shardKey, shardOf, unpackShard } from '../../../lambda/table/shard.ts';
+import { shardKey, shardOf } from '../../../lambda/table/shard.ts';
+import { unpackShard } from '../../../lambda/table/shard-format.ts';
 import { Attester } from '../../fakes/attester.ts';
 import { FilterEnvironment, type FilterEnvironmentOptions } from '../../fakes/filter-environment.ts';
 import { MemoryDynamoDb, type Weather } from '../../fakes/memory-dynamodb.ts';
@@ -331,13 +332,11 @@ describe('the traps of a shared cache', () => {
 
   test('a want that arrives while a claim is being written is not overlooked', async () => {
     weatherOf('PutItem', { latencyMs: 500 });
-    attester.latencyMs = 10_000;
+    attester.latencyOf = (hosts) => (hosts.includes(HOST) ? 10_000 : 1_000);
     const busy = environment();
     const first = busy.ask([HOST]);
     await clock.advance(300);
     const second = busy.ask(['other']);
-    while (attester.polls.length < 1) await clock.advance(1);
-    attester.latencyMs = 1_000;
     expect((await clock.run(second)).passed).toEqual(['other']);
     expect(clock.now() - start()).toBeLessThan(5_000);
     expect((await clock.run(first)).passed).toEqual([HOST]);
@@ -368,6 +367,18 @@ describe('DynamoDB', () => {
       expect(counted['TableFaults']).toBeGreaterThan(0);
     },
   );
+
+  test('that takes a claim and then nothing more: who must answer soon is answered from what came, whoever waits for longer', async () => {
+    let puts = 0;
+    dynamodb.weather = (name) => (name === 'PutItem' && ++puts > 1 ? { fault: throttled } : {});
+    const shared = environment();
+    const patient = shared.ask([HOST]);
+    const hurried = shared.ask([HOST], 'trusted', 4_000);
+    expect((await clock.run(hurried)).passed).toEqual([HOST]);
+    expect(clock.now() - start()).toBeLessThanOrEqual(4_000);
+    expect((await clock.run(patient)).passed).toEqual([HOST]);
+    expect(attester.polls).toHaveLength(1);
+  });
 
   test('that does not answer: one poll at a time in an environment', async () => {
     dynamodb.weather = () => ({ fault: denied });

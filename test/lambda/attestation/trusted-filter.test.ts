@@ -1,13 +1,16 @@
 import { describe, expect, test } from '@jest/globals';
-import type { ComputeAttestation } from '../../../lambda/attestation/compute-attestation.ts';
-import type { HostAttestation } from '../../../lambda/attestation/compute-attestation-cache.ts';
-import type { RequiredTrust } from '../../../lambda/trust/entry.ts';
+import { ComputeAttestation } from '../../../lambda/attestation/compute-attestation.ts';
+import type {
+  ComputeAttestationCache,
+  HostAttestation,
+} from '../../../lambda/attestation/compute-attestation-cache.ts';
+import type { RequiredTrust } from '../../../lambda/trust/reason.ts';
 import { TrustedFilter } from '../../../lambda/attestation/trusted-filter.ts';
 import type { Invocation } from '../../../lambda/polling/waiter.ts';
-import { attestation, failedTry, HOUR, invocation, NOW, SECOND, TIMING } from '../builders.ts';
+import { attestation, failedTry, HOUR, invocation, NOW, SECOND, StoppedClock, TIMING } from '../builders.ts';
 
 /** What is known of each host; and who asked for which. */
-class FakeComputeAttestation {
+class FakeCache {
   readonly asked: { hosts: readonly string[]; asking: Invocation }[] = [];
   readonly #known: Readonly<Record<string, HostAttestation>>;
 
@@ -15,11 +18,7 @@ class FakeComputeAttestation {
     this.#known = known;
   }
 
-  async isTrusted(host: string, trust: RequiredTrust, asking: Invocation): Promise<boolean> {
-    return (await this.attest([host], asking))[0]?.level === trust;
-  }
-
-  attest(hosts: readonly string[], asking: Invocation): Promise<HostAttestation[]> {
+  getHostAttestations(hosts: readonly string[], asking: Invocation): Promise<HostAttestation[]> {
     this.asked.push({ hosts, asking });
     return Promise.resolve(hosts.map((host) => this.#known[host] ?? { level: 'unknown', reason: 'pending' }));
   }
@@ -37,9 +36,10 @@ const KNOWN = {
 } as const;
 
 function filterOver(known: Readonly<Record<string, HostAttestation>> = KNOWN) {
-  const attestations = new FakeComputeAttestation(known);
-  const filter = new TrustedFilter(attestations as unknown as ComputeAttestation, TIMING, () => NOW);
-  return { filter, attestations };
+  const attestations = new FakeCache(known);
+  const cache = attestations as unknown as ComputeAttestationCache;
+  const computeAttestation = new ComputeAttestation(cache, TIMING, new StoppedClock());
+  return { filter: new TrustedFilter(computeAttestation), attestations, computeAttestation };
 }
 
 describe('a workload that asks for no trust', () => {
@@ -117,12 +117,12 @@ describe('a workload that asks for trust', () => {
 
 test('a host whose attestation ended since it was looked up does not pass', async () => {
   const ended = attestation({ receivedAt: NOW - HOUR, validUntil: NOW - 1 });
-  const { reasons, passing, validUntil } = await filterOver({ ended }).filter.filterAll(
-    ['ended'],
-    { trust: 'trusted' },
-    invocation(),
-  );
+  const { filter, computeAttestation } = filterOver({ ended });
+  const { reasons, passing, validUntil } = await filter.filterAll(['ended'], { trust: 'trusted' }, invocation());
   expect(passing).toBe('trusted');
   expect(reasons).toEqual(['pending']);
   expect(validUntil).toBeUndefined();
+  // One host is the special case of many, up to this last look.
+  expect(await filter.hostPasses({ nodename: 'ended' }, { trust: 'trusted' }, invocation())).toBe(false);
+  expect(await computeAttestation.isTrusted('ended', 'trusted', invocation())).toBe(false);
 });

@@ -1,7 +1,8 @@
 /** Changes of a host's level, from the write that found them to the event bus. */
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { HostAnnouncement } from '../../../lambda/events/event-bus.ts';
-import { shardKey, shardOf, unpackShard } from '../../../lambda/table/shard.ts';
+import { shardKey, shardOf } from '../../../lambda/table/shard.ts';
+import { unpackShard } from '../../../lambda/table/shard-format.ts';
 import { toTrustEvent } from '../../../lambda/events/trust-event.ts';
 import { Attester } from '../../fakes/attester.ts';
 import { FilterEnvironment, type FilterEnvironmentOptions } from '../../fakes/filter-environment.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { halfOf, mostTogether, startsAlone } from '../../../lambda/polling/company.ts';
+import { isDoubtful, mostTogether, startsAlone } from '../../../lambda/polling/company.ts';
 import { attestation, entry, NOW } from '../builders.ts';
 
 describe('a name that some dialect refuses', () => {
@@ -24,10 +24,11 @@ test('a host is polled in the company that it has, never in more than any host',
   expect(mostTogether('::1', entry({ company: { most: 7, at: NOW } }), NOW, 100)).toBe(7);
 });
 
-test('a host that spoils batches stands alone after at most seven tries', () => {
-  let size = 100;
-  let tries = 1;
-  for (; size > 1; tries++) size = halfOf(size);
-  expect(tries).toBeLessThanOrEqual(7);
-  expect(halfOf(1)).toBe(1);
+test('it is in doubt why a host was not answered about until somebody is answered', () => {
+  const doubtful = entry({ company: { most: 50, at: NOW, before: 100 } });
+  expect(isDoubtful(doubtful, NOW, -Infinity)).toBe(true);
+  expect(isDoubtful(doubtful, NOW, NOW - 1)).toBe(true);
+  expect(isDoubtful(doubtful, NOW, NOW)).toBe(false);
+  expect(isDoubtful(entry({ company: { most: 50, at: NOW } }), NOW, -Infinity)).toBe(false);
+  expect(isDoubtful(entry(), NOW, -Infinity)).toBe(false);
 });

@@ -2,8 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { cutIntoInvocations } from '../../../lambda/polling/hand-over.ts';
 
-const OWNER = '00000000-0000-0000-0000-000000000000';
-const bytesOf = (hosts: readonly string[]): number => Buffer.byteLength(JSON.stringify({ hosts, owner: OWNER }));
+const bytesOf = (hosts: readonly string[]): number => Buffer.byteLength(JSON.stringify({ hosts }));
 
 describe('hosts that are handed over', () => {
   test.each([

@@ -6,8 +6,9 @@ import {
   type Load,
   mostApart,
   nextClaims,
-  pickProbes,
+  type Stale,
   type StaleHost,
+  withProbes,
 } from '../../../lambda/polling/polls.ts';
 
 /** Room for four polls of ten. */
@@ -100,22 +101,60 @@ describe('halves', () => {
 });
 
 describe('probes', () => {
-  const host = (i: number, wasAnswered: boolean) => ({ i, wasAnswered });
+  const doubtful = (...hosts: string[]) => hosts.map((host) => ({ host, most: 10, doubt: 'waits' as const }));
+  const fifty = [{ shard: 'a', hosts: doubtful(...Array.from({ length: 50 }, (_, i) => `a${i}`)) }];
+  const probesOf = (stale: readonly Stale<string>[]): string[] =>
+    stale.flatMap(({ hosts }) => hosts.filter(({ doubt }) => doubt === 'probe').map(({ host }) => host));
+
+  test('are a few hosts of those in doubt, to be polled alone; all others stay as they are', () => {
+    const stale = [
+      { shard: 'a', hosts: [{ host: 'clear', most: 10 }, ...doubtful('a1', 'a2')] },
+      { shard: 'b', hosts: doubtful('b1', 'b2', 'b3') },
+    ];
+    const probed = withProbes(
+      stale,
+      (_, host) => !['a1', 'b2'].includes(host),
+      () => 0.5,
+    );
+    expect(probesOf(probed)).toEqual(['a2', 'b1', 'b3']);
+    const polls = cutIntoPolls(
+      probed.flatMap(({ hosts }) => hosts),
+      PLAN,
+    );
+    expect(polls.map((poll) => poll.map(({ host }) => host))).toEqual([
+      ['clear'],
+      ['a1', 'b2'],
+      ['a2'],
+      ['b1'],
+      ['b3'],
+    ]);
+  });
 
   test('are at most three, of hosts that were answered about if there are any', () => {
-    const hosts = Array.from({ length: 50 }, (_, i) => host(i, i >= 40));
     for (let run = 0; run < 20; run++) {
-      const probes = pickProbes(hosts, Math.random);
-      expect(new Set(probes.map(({ i }) => i)).size).toBe(3);
-      expect(probes.every(({ wasAnswered }) => wasAnswered)).toBe(true);
+      const probes = probesOf(withProbes(fifty, (_, host) => host >= 'a40', Math.random));
+      expect(new Set(probes).size).toBe(3);
+      expect(probes.every((host) => host >= 'a40')).toBe(true);
     }
-    expect(pickProbes([host(0, false), host(1, true)], () => 0.5).map(({ i }) => i)).toEqual([1, 0]);
   });
 
   test('are others each time', () => {
-    const hosts = Array.from({ length: 50 }, (_, i) => host(i, true));
-    const first = Array.from({ length: 10 }, () => pickProbes(hosts, Math.random)[0]?.i);
+    const first = Array.from({ length: 10 }, () => probesOf(withProbes(fifty, () => true, Math.random)).join());
     expect(new Set(first).size).toBeGreaterThan(1);
+  });
+
+  test('are nobody where no host is in doubt', () => {
+    const stale = [{ shard: 'a', hosts: [{ host: 'clear', most: 10 }] }];
+    expect(withProbes(stale, () => true, Math.random)).toBe(stale);
+  });
+
+  test('are claimed with all who wait for them, however little room there is', () => {
+    const probed = withProbes(
+      fifty,
+      () => true,
+      () => 0.5,
+    );
+    expect(nextClaims(probed, { hosts: 1_000, apart: 10 }, PLAN)).toEqual(probed);
   });
 });
 

@@ -4,8 +4,10 @@
  */
 import { expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type Entry, finding, isClaimed, released } from '../../../lambda/trust/entry.ts';
-import { shardKey, shardOf, unpackShard } from '../../../lambda/table/shard.ts';
+import { isClaimed } from '../../../lambda/trust/claim.ts';
+import { type Entry, finding } from '../../../lambda/trust/entry.ts';
+import { shardKey, shardOf } from '../../../lambda/table/shard.ts';
+import { unpackShard } from '../../../lambda/table/shard-format.ts';
 import { Attester } from '../../fakes/attester.ts';
 import { type Asked, FilterEnvironment } from '../../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
@@ -155,9 +157,9 @@ class World {
     const handOver = {
       isUp: () => true,
       // Every third event is lost, as when the function that it is for is throttled for long.
-      send: async (hosts: readonly string[], owner: string): Promise<string[]> => {
+      send: async (hosts: readonly string[]): Promise<string[]> => {
         await this.clock.wait(this.#latencyMs);
-        if (++this.#handedOver % 3 !== 0) void this.#refresh(hosts, owner);
+        if (++this.#handedOver % 3 !== 0) void this.#refresh(hosts);
         return [];
       },
     };
@@ -165,11 +167,11 @@ class World {
   }
 
   /** What a request hands over goes on in an environment of its own. */
-  async #refresh(hosts: readonly string[], owner: string): Promise<void> {
+  async #refresh(hosts: readonly string[]): Promise<void> {
     await this.clock.wait(20);
     await this.#environment(this.#handedOver % ENVIRONMENTS)
       .refresher()
-      .takeOver({ hosts, owner });
+      .takeOver({ hosts });
   }
 
   /** Does a step; what it begins goes on beside the next. */
@@ -203,11 +205,14 @@ class World {
       case 'purge':
         return this.#purge(now.by, now.host);
       case 'ttl': {
-        // TTL deletes what ended long ago, and so nothing with a claim or a fresh mark of a purge on it.
+        // TTL deletes what ended long ago, and so nothing that still says something of a host.
         const key = shardKey(now.shard, SHARDS);
         const entries = [...entriesOf(this.dynamodb.items.get(key)).values()];
-        const matters = ({ claim, purgedAt }: Entry): boolean =>
-          isClaimed(claim, this.clock.now() - TOLERANCE_MS) || purgedAt !== undefined;
+        const before = this.clock.now() - TOLERANCE_MS;
+        const matters = (entry: Entry): boolean =>
+          isClaimed(entry.claim, before) ||
+          entry.purgedAt !== undefined ||
+          finding({ ...entry, claim: undefined }, before, before, TIMING) !== undefined;
         if (!entries.some(matters)) this.dynamodb.expire(key);
         return undefined;
       }
@@ -290,8 +295,7 @@ class World {
     const entry = entriesOf(item).get(polled);
     if (entry === undefined) return;
     const later = now + TOLERANCE_MS;
-    // A host that waits for a probe may be the one that is probed.
-    if (finding(released(entry), later, later, TIMING) !== undefined)
+    if (finding({ ...entry, claim: undefined }, later, later, TIMING) !== undefined)
       this.faults.push(`rule 5: ${polled} is polled too early`);
     if (!isClaimed(entry.claim, now - TOLERANCE_MS)) this.faults.push(`rule 5: ${polled} is polled without a claim`);
   }

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Reason, RequiredTrust } from '../../../lambda/trust/entry.ts';
+import type { Reason, RequiredTrust } from '../../../lambda/trust/reason.ts';
 import { InvalidRequestError, TooManyHostsError } from '../../../lambda/errors.ts';
 import { externalScheduler } from '../../../lambda/protocols/external-scheduler.ts';
-import type { Verdicts } from '../../../lambda/attestation/trusted-filter.ts';
+import type { Verdicts } from '../../../lambda/attestation/compute-attestation.ts';
 
 const MAX_HOSTS = 1_000;
 const TRUSTED = { 'trust:trusted_host': 'trusted' };

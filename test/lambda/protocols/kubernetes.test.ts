@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { REASONS, type Reason, type RequiredTrust } from '../../../lambda/trust/entry.ts';
+import { REASONS, type Reason, type RequiredTrust } from '../../../lambda/trust/reason.ts';
 import { ConfigurationError, InvalidRequestError, TooManyHostsError } from '../../../lambda/errors.ts';
 import { MESSAGES } from '../../../lambda/protocols/messages.ts';
 import { kubernetes } from '../../../lambda/protocols/kubernetes.ts';
-import type { Verdicts } from '../../../lambda/attestation/trusted-filter.ts';
+import type { Verdicts } from '../../../lambda/attestation/compute-attestation.ts';
 
 const KEY = 'trust/trusted-host';
 const MAX_NODES = 1_000;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { REASONS, type Reason, type RequiredTrust } from '../../../lambda/trust/entry.ts';
+import { REASONS, type Reason, type RequiredTrust } from '../../../lambda/trust/reason.ts';
 import { InvalidRequestError, TooManyHostsError } from '../../../lambda/errors.ts';
 import { native } from '../../../lambda/protocols/native.ts';
-import type { Verdicts } from '../../../lambda/attestation/trusted-filter.ts';
+import type { Verdicts } from '../../../lambda/attestation/compute-attestation.ts';
 import { NOW } from '../builders.ts';
 
 const MAX_HOSTS = 1_000;

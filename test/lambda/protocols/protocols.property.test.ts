@@ -1,11 +1,11 @@
 /** One core, several protocols: for the same hosts and trust they agree on who passes. */
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { REASONS, type Reason, type RequiredTrust } from '../../../lambda/trust/entry.ts';
+import { REASONS, type Reason, type RequiredTrust } from '../../../lambda/trust/reason.ts';
 import { externalScheduler } from '../../../lambda/protocols/external-scheduler.ts';
 import { kubernetes } from '../../../lambda/protocols/kubernetes.ts';
 import { native } from '../../../lambda/protocols/native.ts';
-import type { Verdicts } from '../../../lambda/attestation/trusted-filter.ts';
+import type { Verdicts } from '../../../lambda/attestation/compute-attestation.ts';
 import { NOW } from '../builders.ts';
 
 const MAX_HOSTS = 1_000;

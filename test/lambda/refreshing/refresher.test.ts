@@ -1,7 +1,8 @@
 /** Off the request's path: hosts that are handed over, and those that are refreshed on a schedule. */
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { HandOver } from '../../../lambda/polling/hand-over.ts';
-import { shardKey, shardOf, unpackShard } from '../../../lambda/table/shard.ts';
+import { shardKey, shardOf } from '../../../lambda/table/shard.ts';
+import { unpackShard } from '../../../lambda/table/shard-format.ts';
 import { Attester } from '../../fakes/attester.ts';
 import { FilterEnvironment, type FilterEnvironmentOptions } from '../../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
@@ -18,7 +19,7 @@ let refreshing: RefreshFunction;
 
 /** The refreshing function as Lambda runs it: asynchronously, in environments of its own. */
 class RefreshFunction implements Pick<HandOver, 'isUp' | 'send'> {
-  readonly invocations: { readonly hosts: readonly string[]; readonly owner: string }[] = [];
+  readonly invocations: { readonly hosts: readonly string[] }[] = [];
   takes = true;
   /** Whether a call that failed keeps the next from being tried, as with the real one. */
   failing = false;
@@ -32,20 +33,20 @@ class RefreshFunction implements Pick<HandOver, 'isUp' | 'send'> {
     return this.#up;
   }
 
-  async send(hosts: readonly string[], owner: string): Promise<string[]> {
+  async send(hosts: readonly string[]): Promise<string[]> {
     await clock.wait(this.answerMs);
     this.#up = this.takes || !this.failing;
     if (!this.takes) return [...hosts];
-    this.invocations.push({ hosts, owner });
+    this.invocations.push({ hosts });
     for (let i = 0; i < this.deliveries; i++) {
-      const run = async (): Promise<unknown> => clock.wait(this.queuedMs).then(() => this.#environment(hosts, owner));
+      const run = async (): Promise<unknown> => clock.wait(this.queuedMs).then(() => this.#environment(hosts));
       void run();
     }
     return [];
   }
 
-  async #environment(hosts: readonly string[], owner: string): Promise<unknown> {
-    return environment().refresher().takeOver({ hosts, owner });
+  async #environment(hosts: readonly string[]): Promise<unknown> {
+    return environment().refresher().takeOver({ hosts });
   }
 }
 
@@ -87,7 +88,7 @@ describe('a request that has less time than a poll may take', () => {
     expect(refreshing.invocations).toHaveLength(1);
   });
 
-  test('hands each host over once per claim, also when three environments ask at once, and again and again', async () => {
+  test('hands each host over once per environment and twenty seconds, also when they ask again and again', async () => {
     const environments = [short(), short(), short()];
     const asks = environments.flatMap((each) => [each.ask(HOSTS, 'trusted', 4_000), each.ask(HOSTS, 'trusted', 4_000)]);
     for (const { passed } of await clock.run(Promise.all(asks))) expect(passed).toEqual([]);
@@ -96,7 +97,14 @@ describe('a request that has less time than a poll may take', () => {
     for (const each of environments) expect((await clock.run(each.ask(HOSTS, 'trusted', 4_000))).passed).toEqual(HOSTS);
     expect(polls()).toEqual([1]);
     expect(attester.mostAtOnce).toBe(1);
-    expect(refreshing.invocations.flatMap(({ hosts }) => hosts).toSorted()).toEqual(HOSTS.toSorted());
+    expect(refreshing.invocations.map(({ hosts }) => hosts.toSorted())).toEqual(
+      environments.map(() => HOSTS.toSorted()),
+    );
+    attester.latencyMs = 60 * SECOND;
+    await clock.advance(61 * SECOND);
+    for (let i = 0; i < 9; i++) await clock.run(environments[0]!.ask(HOSTS, 'trusted', 4_000));
+    // 36 seconds: at once, and once more.
+    expect(refreshing.invocations).toHaveLength(5);
   });
 
   test('has what comes in time from the table', async () => {
@@ -187,32 +195,33 @@ describe('a host that was handed over in the pause after a failed try', () => {
     attester.statusOf = () => 503;
     await clock.run(environment().ask(sick));
     attester.statusOf = () => 200;
-    const result = clock.run(environment().refresher().takeOver({ hosts: sick, owner: 'somebody' }));
+    const result = clock.run(environment().refresher().takeOver({ hosts: sick }));
     expect(await result).toEqual({ kind: 'handed over', hosts: 1, attested: 1 });
     expect(attester.polls[1]!.sentAt - attester.polls[0]!.endedAt!).toBeGreaterThanOrEqual(5_000);
   });
 });
 
 describe('hosts that are handed over', () => {
-  test('and wait for the probe of another environment are looked at again when that is over, and no sooner', async () => {
+  test('and that somebody else polls are left to it', async () => {
     const asking = environment();
     attester.latencyMs = 10_000_000;
     for (let i = 0; i < 2; i++) {
       await clock.run(asking.ask(HOSTS));
       await clock.advance(61_000);
     }
-    const probing = asking.ask(HOSTS);
+    const polling = asking.ask(HOSTS);
     await clock.advance(SECOND);
-    const calls = dynamodb.calls.length;
-    await clock.run(environment().refresher().takeOver({ hosts: HOSTS, owner: 'somebody' }));
-    await clock.run(probing);
-    expect(dynamodb.calls.length - calls).toBeLessThan(200);
+    const [polled, from] = [attester.polls.length, clock.now()];
+    await clock.run(environment().refresher().takeOver({ hosts: HOSTS }));
+    expect(attester.polls).toHaveLength(polled);
+    expect(clock.now() - from).toBeLessThan(SECOND);
+    await clock.run(polling);
   });
 
   test('take no more than a minute, however many must be polled alone', async () => {
     const from = clock.now();
     const hosts = Array.from({ length: 1_000 }, (_, i) => `a:${i}`);
-    await clock.run(environment().refresher().takeOver({ hosts, owner: 'somebody' }));
+    await clock.run(environment().refresher().takeOver({ hosts }));
     expect(clock.now() - from).toBeLessThanOrEqual(60_000);
   });
 

@@ -14,6 +14,7 @@ import { StoppedClock } from '../builders.ts';
 const authority = await CertificateAuthority.create('Test CA');
 const stranger = await CertificateAuthority.create('another CA');
 const server = await authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
+const movedServer = await stranger.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
 const known = await authority.client({ commonName: 'known' });
 const alsoKnown = await authority.client({ commonName: 'also known' });
 const unknown = await stranger.client({ commonName: 'unknown' });
@@ -60,10 +61,10 @@ class FakeSecret implements Secret {
     this.rotate(current);
   }
 
-  rotate(pair: KeyPair): void {
+  rotate(pair: KeyPair, ca = authority.cert): void {
     const current = this.#values.get('AWSCURRENT');
     if (current !== undefined) this.#values.set('AWSPREVIOUS', current);
-    const text = JSON.stringify({ ...pair, ca: authority.cert });
+    const text = JSON.stringify({ ...pair, ca });
     this.#values.set('AWSCURRENT', { version: `version ${++this.#versions}`, text });
   }
 
@@ -256,6 +257,48 @@ describe('after a rotation', () => {
     clock.time += 1;
     await post();
     expect(names).toEqual(['known', 'known', 'also known']);
+    await closed;
+  });
+
+  test('no connection is used again that a gone authority verified, and a new one is verified without it', async () => {
+    const { port, names } = await serve(() => 200);
+    const secret = new FakeSecret(known);
+    const { clock, post } = connectionTo(port, secret);
+    await post();
+    clock.time += 5 * 60_000 - 1;
+    await post();
+    secret.rotate(known, stranger.cert);
+    clock.time += 1;
+    await expect(post()).rejects.toMatchObject({
+      reason: 'unreachable',
+      cause: { code: expect.stringMatching(/UNABLE_TO_VERIFY|SELF_SIGNED|UNABLE_TO_GET_ISSUER/) },
+    });
+    expect(names).toEqual(['known', 'known']);
+  });
+
+  test('a kept connection is closed also where its certificate is in use again, but with another authority', async () => {
+    const arrived = Promise.withResolvers<undefined>();
+    const { port, names, sockets, https } = await serve((name) => {
+      if (name === 'also known') return 401;
+      if (names.length > 1) return 200;
+      arrived.resolve(undefined);
+      return undefined;
+    });
+    const secret = new FakeSecret(known);
+    const { clock, post } = connectionTo(port, secret);
+    const old = post();
+    await arrived.promise;
+    // The service moves to the new authority too, but refuses the new certificate; the previous one is in use again.
+    secret.rotate(alsoKnown, stranger.cert);
+    https.setSecureContext({ ...movedServer, ca: authority.cert });
+    clock.time += 5 * 60_000;
+    await expect(post()).resolves.toMatchObject({ status: 200 });
+    sockets[0]?.write('HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold');
+    await old;
+    const closed = new Promise((resolve) => sockets[0]?.on('close', resolve));
+    await post();
+    expect(names).toEqual(['known', 'also known', 'known', 'known']);
+    expect(sockets[3]).toBe(sockets[2]);
     await closed;
   });
 

@@ -1,8 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { deflateSync, inflateSync } from 'node:zlib';
 import fc from 'fast-check';
-import { type Entry, hourOf, LEVELS, REASONS, toAttestation, levelOf } from '../../../lambda/trust/entry.ts';
-import { nextVersion, packShard, shardCount, shardKey, shardOf, unpackShard } from '../../../lambda/table/shard.ts';
+import { toAttestation } from '../../../lambda/trust/attestation.ts';
+import type { Entry } from '../../../lambda/trust/entry.ts';
+import { LEVELS, REASONS, levelOf } from '../../../lambda/trust/reason.ts';
+import { hourOf } from '../../../lambda/trust/time.ts';
+import { nextVersion, shardCount, shardKey, shardOf } from '../../../lambda/table/shard.ts';
+import { packShard, unpackShard } from '../../../lambda/table/shard-format.ts';
 import { attestation, entry, failedTry, HOUR, NOW, SECOND, TIMING } from '../builders.ts';
 
 /** DynamoDB's limit on an item, less its names, key and version. */
@@ -53,12 +57,10 @@ describe('a packed shard', () => {
         lastTry: maybe(
           fc
             .tuple(reason, time, span, span, maybe(time))
-            .map(([why, sentAt, took, pauseMs, heldUntil]) =>
-              failedTry({ reason: why, sentAt, endedAt: sentAt + took, pauseMs, heldUntil }),
-            ),
+            .map(([why, sentAt, took, pauseMs]) => failedTry({ reason: why, sentAt, endedAt: sentAt + took, pauseMs })),
         ),
         company: maybe(fc.record({ most: fc.nat(100), at: time, before: maybe(fc.nat(100)) })),
-        claim: maybe(fc.record({ owner: fc.constantFrom('a', 'b', ''), until: time })),
+        claim: maybe(fc.record({ owner: fc.constantFrom('a', 'b', ''), since: time, until: time })),
         purgedAt: maybe(time),
         unknownSince: maybe(time),
         alarmedSince: maybe(time),
@@ -139,7 +141,7 @@ describe('a shard too large for one item', () => {
       indefinite: { definite: false, asked: 100 },
       old: { definite: true, asked: 90 },
       recent: { definite: true, asked: 99 },
-      claimed: { definite: false, asked: 0, claim: { owner: 'a', until: NOW } },
+      claimed: { definite: false, asked: 0, claim: { owner: 'a', since: NOW, until: NOW } },
       purged: { definite: false, asked: 0, purgedAt: NOW },
     };
     const all = shardOfSize(1_000, (i) => make[kindOf(i)]);
@@ -171,12 +173,20 @@ describe('a shard too large for one item', () => {
 
   test('keeps every claim where the claims alone fit', () => {
     const all = shardOfSize(690, (i) =>
-      i < 650 ? { claim: { owner: 'a', until: NOW } } : { definite: true, asked: 1 },
+      i < 650 ? { claim: { owner: 'a', since: NOW, until: NOW } } : { definite: true, asked: 1 },
     );
     const claimed = new Map([...all].slice(0, 650));
     const claimsIn = (shard: Map<string, Entry>): number => [...shard.values()].filter(({ claim }) => claim).length;
     expect(claimsIn(unpackShard(packShard(claimed), TIMING))).toBe(650);
     expect(claimsIn(unpackShard(packShard(all), TIMING))).toBe(650);
+  });
+
+  test('keeps every host with something still to announce, whatever else is known of it', () => {
+    const unannounced = [{ from: 'unknown', to: 'trusted', reason: 'trusted', polledAt: NOW }] as const;
+    const all = shardOfSize(1_000, (i) => (i < 100 ? { unannounced } : { definite: true, asked: 1 }));
+    const left = unpackShard(packShard(all), TIMING);
+    expect(left.size).toBeLessThan(all.size);
+    expect([...left].filter(([, kept]) => kept.unannounced !== undefined)).toEqual([...all].slice(0, 100));
   });
 });
 

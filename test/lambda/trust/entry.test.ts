@@ -1,37 +1,23 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { type Attestation, isUsable, isValid, toAttestation, usableUntil } from '../../../lambda/trust/attestation.ts';
+import { isClaimed, newClaim, pollLimit } from '../../../lambda/trust/claim.ts';
+import { companyNow } from '../../../lambda/trust/company.ts';
 import {
-  cleared,
-  companyNow,
-  hadItsTime,
-  held,
-  isHeldByOther,
-  released,
   withCompany,
-  type Attestation,
   type Entry,
   expiresAt,
   finding,
-  hourOf,
-  isClaimed,
   isKept,
-  isPaused,
-  isUsable,
-  isValid,
-  levelOf,
   merge,
-  newClaim,
-  nextPause,
   NO_ENTRY,
-  pollLimit,
   purged,
-  type Reason,
-  REASONS,
-  toAttestation,
-  usableUntil,
   withAttestation,
   withTry,
 } from '../../../lambda/trust/entry.ts';
+import { levelOf, type Reason, REASONS } from '../../../lambda/trust/reason.ts';
+import { hourOf } from '../../../lambda/trust/time.ts';
+import { hadItsTime, isPaused, nextPause } from '../../../lambda/trust/try.ts';
 import { attestation, entry, failedTry, HOUR, NOW, SECOND, TIMING } from '../builders.ts';
 
 /** Further ahead than clocks may differ: written by a wrong clock. */
@@ -224,7 +210,7 @@ describe('never older over newer (rule 3)', () => {
 });
 
 describe('purges', () => {
-  const claim = { owner: 'a', until: NOW + 9 * SECOND };
+  const claim = { owner: 'a', since: NOW, until: NOW + 9 * SECOND };
   const full = entry({
     attestation: attestation({ sentAt: NOW - 20 * SECOND }),
     lastTry: failedTry({ sentAt: NOW - 10 * SECOND }),
@@ -308,7 +294,7 @@ describe('claims', () => {
     ['holds where it ends as late as a claim may on clocks that differ', NOW + 32 * SECOND, true],
     ['holds nobody up where it ends later: a wrong clock wrote it', NOW + 32 * SECOND + 1, false],
   ])('one %s', (_, until, expected) => {
-    expect(isClaimed({ owner: 'a', until }, NOW)).toBe(expected);
+    expect(isClaimed({ owner: 'a', since: NOW, until }, NOW)).toBe(expected);
   });
 
   test('an entry without one is not claimed', () => {
@@ -320,7 +306,7 @@ describe('claims', () => {
     [28, 30],
     [29, 30],
   ])('one for a poll of at most %d s lasts %d s', (limit, lasts) => {
-    expect(newClaim('a', NOW, limit * SECOND)).toEqual({ owner: 'a', until: NOW + lasts * SECOND });
+    expect(newClaim('a', NOW, limit * SECOND)).toEqual({ owner: 'a', since: NOW, until: NOW + lasts * SECOND });
   });
 
   test('a poll has the rest of its claim but for the room for clocks that differ', () => {
@@ -343,8 +329,8 @@ describe('keeping', () => {
   const hoursAgo = (hours: number): number => hourOf(NOW) - hours;
 
   test.each<[string, Entry, boolean]>([
-    ['is kept while it is claimed', entry({ claim: { owner: 'a', until: NOW + 1 } }), true],
-    ['goes when its claim has ended', entry({ claim: { owner: 'a', until: NOW } }), false],
+    ['is kept while it is claimed', entry({ claim: { owner: 'a', since: NOW, until: NOW + 1 } }), true],
+    ['goes when its claim has ended', entry({ claim: { owner: 'a', since: NOW, until: NOW } }), false],
     ['is kept while it is valid', entry({ attestation: attestation({ reason: 'unknown' }) }), true],
     ['is kept for its pause', entry({ lastTry: failedTry({ endedAt: NOW - 5 * SECOND + 1 }) }), true],
     ['goes when its pause is over', entry({ lastTry: failedTry({ endedAt: NOW - 5 * SECOND }) }), false],
@@ -389,13 +375,13 @@ describe('merging', () => {
     const known = entry({
       attestation: attestation({ sentAt: NOW - 20 * SECOND }),
       lastTry,
-      claim: { owner: 'known', until: NOW + SECOND },
+      claim: { owner: 'known', since: NOW, until: NOW + SECOND },
       definite: true,
       asked: 8,
     });
     const read = entry({
       attestation: attestation({ reason: 'unknown', sentAt: NOW - 10 * SECOND }),
-      claim: { owner: 'read', until: NOW },
+      claim: { owner: 'read', since: NOW, until: NOW },
       asked: 7,
     });
     const { attestation: newest, claim } = read;
@@ -454,7 +440,7 @@ describe('a company', () => {
     ['is over after that', NOW - HOUR, undefined],
     ['of a wrong clock does not hold', WRONG, undefined],
   ])('%s', (_, at, most) => {
-    expect(companyNow(entry({ company: { most: 5, at } }), NOW)?.most).toBe(most);
+    expect(companyNow({ most: 5, at }, NOW)?.most).toBe(most);
   });
 
   test('is ended by an answer to a later poll, and by none to an earlier one', () => {
@@ -488,41 +474,34 @@ describe('a company', () => {
   });
 });
 
-describe('a host that waits for a probe', () => {
-  const hung = { most: 10, at: NOW - 3 * SECOND, before: 10 };
-  const waiting = held(entry({ lastTry: failedTry({ pauseMs: 0 }), company: hung }), NOW + 20 * SECOND);
+describe('a host of a service that is known to hang, which somebody polls again', () => {
+  const hung = { most: 10, at: NOW - 30 * SECOND, before: 10 };
+  const claim = { owner: 'a', since: NOW - 5 * SECOND, until: NOW + 17 * SECOND };
+  const lastTry = failedTry({ endedAt: NOW - 20 * SECOND, sentAt: NOW - 40 * SECOND, pauseMs: 5 * SECOND });
+  const polled = entry({ lastTry, company: hung, claim });
+  const asked = (known: Entry, arrivedAt = NOW) => finding(known, NOW, arrivedAt, TIMING)?.reason;
 
-  test('is decided by its last try until then, whatever its pause', () => {
-    expect(finding(waiting, NOW, NOW, TIMING)?.reason).toBe('unreachable');
-    expect(finding(waiting, NOW + 20 * SECOND, NOW + 20 * SECOND, TIMING)).toBeUndefined();
-    expect(finding(released(waiting), NOW, NOW, TIMING)).toBeUndefined();
+  test('is decided by its last try for whoever asks since', () => {
+    expect(asked(polled)).toBe('unreachable');
+    expect(asked(polled, claim.since + 1)).toBe('unreachable');
   });
 
-  test('only does so where the service is known to have hung', () => {
-    const doubtful = entry({ lastTry: failedTry({ pauseMs: 0 }), company: { most: 5, at: NOW, before: 10 } });
-    expect(held(doubtful, NOW + SECOND)).toBe(doubtful);
-    expect(held(NO_ENTRY, NOW + SECOND)).toBe(NO_ENTRY);
+  test('is not so for the request that polls, nor for others that were there before', () => {
+    expect(asked(polled, claim.since)).toBeUndefined();
+    expect(asked(polled, claim.since - 1)).toBeUndefined();
   });
 
-  test('does not do so for longer than a claim may hold: a wrong clock wrote that', () => {
-    const odd = entry({ lastTry: failedTry({ pauseMs: 0, heldUntil: NOW + 33 * SECOND }) });
-    expect(finding(odd, NOW, NOW, TIMING)).toBeUndefined();
+  test('is not so once the claim is over, nor on a claim that a wrong clock made', () => {
+    expect(asked({ ...polled, claim: undefined })).toBeUndefined();
+    expect(asked({ ...polled, claim: { ...claim, until: NOW } })).toBeUndefined();
+    expect(asked({ ...polled, claim: { ...claim, until: NOW + 33 * SECOND } })).toBeUndefined();
   });
 
-  test('may be another environment’s to release', () => {
-    expect(isHeldByOther(waiting, NOW + 20 * SECOND, NOW)).toBe(false);
-    expect(isHeldByOther(waiting, NOW + 19 * SECOND, NOW)).toBe(true);
-    expect(isHeldByOther(waiting, NOW + 19 * SECOND, NOW + 21 * SECOND)).toBe(false);
-  });
-
-  test('is cleared of pause and doubt when the service answers others', () => {
-    const doubtful = entry({ lastTry: failedTry(), company: { most: 5, at: NOW, before: 10 } });
-    expect(cleared(doubtful)).toEqual({
-      ...doubtful,
-      lastTry: failedTry({ pauseMs: 0 }),
-      company: { most: 5, at: NOW },
-    });
-    expect(cleared(NO_ENTRY)).toEqual(NO_ENTRY);
+  test('is not so while nobody knows whether the service hangs, nor when that was an hour ago', () => {
+    expect(asked({ ...polled, company: { most: 5, at: NOW - 30 * SECOND, before: 10 } })).toBeUndefined();
+    expect(asked({ ...polled, company: { most: 5, at: NOW - 30 * SECOND } })).toBeUndefined();
+    expect(asked({ ...polled, company: { ...hung, at: NOW - HOUR } })).toBeUndefined();
+    expect(asked({ ...polled, company: undefined })).toBeUndefined();
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { type Answer } from '../../../../lambda/trust/entry.ts';
+import type { Answer } from '../../../../lambda/trust/attestation.ts';
 import { parsePollReply } from '../../../../lambda/service/oat/poll-reply.ts';
 import { ASKED as ARBITRARILY_ASKED, arbitraryReply, unfounded } from './arbitrary-replies.ts';
 import { NOW, SECOND } from '../../builders.ts';

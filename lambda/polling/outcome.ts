@@ -1,0 +1,100 @@
+/** What a poll does to the entries of its hosts: pure functions of how it ended and of what is known of the service. */
+import { type Attestation } from '../trust/attestation.ts';
+import { afterSpoiledBatch, companyNow } from '../trust/company.ts';
+import { type Entry, withAttestation, withCompany, withTry } from '../trust/entry.ts';
+import type { Reason } from '../trust/reason.ts';
+import { isSince, type Timing } from '../trust/time.ts';
+import { hadItsTime, nextPause } from '../trust/try.ts';
+import { mostTogether, startsAlone } from './company.ts';
+
+/** What a poll does to the entry of each of its hosts. */
+export type Outcome = (host: string, entry: Entry, now: number) => Entry;
+
+/** How a poll ended: with an answer about some or none of its hosts, or without one. */
+export interface PollEnd {
+  readonly sentAt: number;
+  readonly endedAt: number;
+  readonly attestations: ReadonlyMap<string, Attestation>;
+  /** Why there was no answer; `refusedWith` is the status with which the service refused all hosts together. */
+  readonly failure?: { readonly reason: Reason; readonly refusedWith?: number | undefined };
+}
+
+/** What is known of the attestation service. */
+export interface ServiceState {
+  /** When it last said something of any host, and how long that poll took. */
+  readonly answeredAt: number;
+  readonly lastTookMs: number;
+}
+
+export const NEVER_ANSWERED: ServiceState = { answeredAt: -Infinity, lastTookMs: 0 };
+
+export function afterPoll(service: ServiceState, { attestations, sentAt, endedAt }: PollEnd): ServiceState {
+  return attestations.size === 0 ? service : { answeredAt: endedAt, lastTookMs: endedAt - sentAt };
+}
+
+/** What came of a poll. */
+export interface Polled {
+  readonly outcome: Outcome;
+  /** Whether the service said something of any of the hosts. */
+  readonly isAnswered: boolean;
+  /** Whether it says something of the service that there was no answer; not so where the poll was cut short. */
+  readonly isConclusive: boolean;
+  /** The status with which the service refused all of the hosts together. */
+  readonly refusedWith: number | undefined;
+}
+
+/** What a poll's outcome depends on beside how it ended. */
+export interface PollContext {
+  /** How many hosts were polled. */
+  readonly asked: number;
+  readonly service: ServiceState;
+  readonly timing: Timing;
+  readonly requestCount: number;
+  /** The longest that any poll may take. */
+  readonly limitMs: number;
+}
+
+export function polledOf(end: PollEnd, context: PollContext): Polled {
+  const { attestations, endedAt, failure, sentAt } = end;
+  if (failure === undefined) {
+    const missing = failed({ ...end, reason: 'not-in-reply', isSpoiled: false }, context);
+    return {
+      outcome: (host, entry, now) => {
+        const attestation = attestations.get(host);
+        return attestation === undefined ? missing(host, entry, now) : withAttestation(entry, attestation, now);
+      },
+      isAnswered: attestations.size > 0,
+      isConclusive: true,
+      refusedWith: undefined,
+    };
+  }
+  const { reason, refusedWith } = failure;
+  const { limitMs, service } = context;
+  const isConclusive = reason !== 'pending' || hadItsTime(sentAt, endedAt, limitMs, service.lastTookMs);
+  const isOfBatch = refusedWith !== undefined || reason === 'pending' || reason === 'bad-reply';
+  const outcome = failed({ ...end, reason, isSpoiled: isOfBatch && isConclusive }, context);
+  return { outcome, isAnswered: false, isConclusive, refusedWith };
+}
+
+interface Failure extends Pick<PollEnd, 'sentAt' | 'endedAt'> {
+  readonly reason: Reason;
+  /** Whether the hosts may be what made the poll fail. */
+  readonly isSpoiled: boolean;
+}
+
+/** The pause doubles where the host was polled alone or the service answered nobody. */
+function failed({ reason, sentAt, endedAt, isSpoiled }: Failure, context: PollContext): Outcome {
+  const { asked, requestCount, service, timing } = context;
+  const { answeredAt } = service;
+  const doubles = asked === 1 || !isSince(answeredAt, sentAt);
+  return (host, entry, now) => {
+    const pauseMs = nextPause(entry.lastTry, doubles, timing);
+    const tried = withTry(entry, { level: 'unknown', reason, sentAt, endedAt, pauseMs }, now);
+    if (tried === entry || !isSpoiled) return tried;
+    const mostBefore = mostTogether(host, entry, now, requestCount);
+    // Such a name is polled alone anyway, and needs no room in the shard for that.
+    if (asked === 1 && startsAlone(host) && entry.company === undefined && mostBefore === 1) return tried;
+    const batch = { asked, sentAt, answeredAt, isOfHosts: reason === 'refused', mostBefore };
+    return withCompany(tried, afterSpoiledBatch(companyNow(entry.company, now), batch), now);
+  };
+}

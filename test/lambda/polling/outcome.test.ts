@@ -1,0 +1,133 @@
+import { describe, expect, test } from '@jest/globals';
+import {
+  afterPoll,
+  NEVER_ANSWERED,
+  type PollContext,
+  polledOf,
+  type PollEnd,
+} from '../../../lambda/polling/outcome.ts';
+import type { Entry } from '../../../lambda/trust/entry.ts';
+import { attestation, entry, failedTry, NOW, SECOND, TIMING } from '../builders.ts';
+
+const LIMIT_MS = 20 * SECOND;
+const context = (overrides: Partial<PollContext> = {}): PollContext => ({
+  asked: 100,
+  service: NEVER_ANSWERED,
+  timing: TIMING,
+  requestCount: 100,
+  limitMs: LIMIT_MS,
+  ...overrides,
+});
+
+/** A poll without an answer, which ends now. */
+const failed = (
+  reason: NonNullable<PollEnd['failure']>['reason'],
+  tookMs = LIMIT_MS,
+  refusedWith?: number,
+): PollEnd => ({
+  sentAt: NOW - tookMs,
+  endedAt: NOW,
+  attestations: new Map(),
+  failure: { reason, refusedWith },
+});
+
+const after = (end: PollEnd, given: Partial<PollContext> = {}, known: Entry = entry(), host = 'a'): Entry =>
+  polledOf(end, context(given)).outcome(host, known, NOW);
+
+describe('an answer', () => {
+  const said = attestation({ sentAt: NOW - SECOND, receivedAt: NOW });
+  const end: PollEnd = { sentAt: NOW - SECOND, endedAt: NOW, attestations: new Map([['a', said]]) };
+
+  test('attests the hosts that it is about, and leaves the others a try', () => {
+    expect(after(end).attestation).toBe(said);
+    expect(after(end, {}, entry(), 'b')).toMatchObject({ lastTry: { reason: 'not-in-reply', pauseMs: 5 * SECOND } });
+    expect(after(end, {}, entry(), 'b').company).toBeUndefined();
+  });
+
+  test('shows that the service answers, when, and how long it takes', () => {
+    expect(afterPoll(NEVER_ANSWERED, end)).toEqual({ answeredAt: NOW, lastTookMs: SECOND });
+    expect(afterPoll(NEVER_ANSWERED, { ...end, attestations: new Map() })).toBe(NEVER_ANSWERED);
+    expect(polledOf(end, context())).toMatchObject({ isAnswered: true, isConclusive: true, refusedWith: undefined });
+  });
+});
+
+describe('a batch that failed', () => {
+  const answering = { answeredAt: NOW - SECOND, lastTookMs: SECOND };
+
+  test.each([
+    ['was not answered in time', failed('pending')],
+    ['was answered with something that is no reply', failed('bad-reply')],
+    ['was refused', failed('unreachable', SECOND, 500)],
+  ])('since it %s has its hosts polled in half of its company, where the service answered others', (_, end) => {
+    const service = { ...answering, answeredAt: end.sentAt };
+    expect(after(end, { service }).company).toEqual({ most: 50, at: end.sentAt });
+  });
+
+  test('leaves them their company in doubt, where nobody was answered meanwhile', () => {
+    expect(after(failed('pending')).company).toEqual({ most: 50, at: NOW - LIMIT_MS, before: 100 });
+  });
+
+  test('for the second time in a row gives it back to them: the service hangs', () => {
+    const known = entry({ company: { most: 50, at: NOW - 60 * SECOND, before: 100 } });
+    expect(after(failed('pending'), {}, known).company).toEqual({ most: 100, at: NOW - LIMIT_MS, before: 100 });
+    expect(after(failed('pending'), { asked: 1 }, known).company).toMatchObject({ most: 100, before: 100 });
+  });
+
+  test('after somebody was answered since the first failure is its hosts’ fault', () => {
+    const known = entry({ company: { most: 50, at: NOW - 60 * SECOND, before: 100 } });
+    const service = { answeredAt: NOW - 30 * SECOND, lastTookMs: SECOND };
+    expect(after(failed('pending'), { asked: 50, service }, known).company).toEqual({ most: 25, at: NOW - LIMIT_MS });
+  });
+
+  test.each(['unreachable', 'not-in-reply'] as const)(
+    'for a reason that is none of its hosts’ (%s) changes no company',
+    (reason) => {
+      expect(after(failed(reason, SECOND)).company).toBeUndefined();
+    },
+  );
+
+  test('that was cut short before it had its time says nothing of its hosts', () => {
+    const end = failed('pending', SECOND);
+    expect(polledOf(end, context()).isConclusive).toBe(false);
+    expect(after(end).company).toBeUndefined();
+    expect(after(end).lastTry?.reason).toBe('pending');
+    expect(polledOf(failed('pending', 10 * SECOND), context()).isConclusive).toBe(true);
+  });
+});
+
+describe('a host that spoils batches', () => {
+  const service = { answeredAt: NOW, lastTookMs: SECOND };
+
+  test('stands alone after at most seven tries', () => {
+    let [known, asked, tries] = [entry(), 100, 0];
+    for (; known.company?.most !== 1; tries++) {
+      const end = { ...failed('pending'), sentAt: NOW - LIMIT_MS + tries };
+      known = after(end, { asked, service }, known);
+      asked = known.company?.most ?? 0;
+    }
+    expect(tries).toBeLessThanOrEqual(7);
+  });
+
+  test('stays alone when it is refused alone, though nobody else was answered', () => {
+    expect(after(failed('refused', SECOND, 400), { asked: 1 }).company).toEqual({ most: 1, at: NOW - SECOND });
+  });
+
+  test('takes no room in the shard for that where its name has it polled alone anyway', () => {
+    expect(after(failed('refused', SECOND, 400), { asked: 1 }, entry(), '::1').company).toBeUndefined();
+  });
+});
+
+describe('the pause after a failed try', () => {
+  const known = entry({ lastTry: failedTry({ sentAt: NOW - 50 * SECOND, pauseMs: 10 * SECOND }) });
+  const pauseOf = (given: Partial<PollContext>, end = failed('pending')): number | undefined =>
+    after(end, given, known).lastTry?.pauseMs;
+
+  test('doubles where nobody was answered meanwhile, and where the host was polled alone', () => {
+    expect(pauseOf({})).toBe(20 * SECOND);
+    expect(pauseOf({ asked: 1, service: { answeredAt: NOW, lastTookMs: SECOND } })).toBe(20 * SECOND);
+  });
+
+  test('is the recheck where others were answered', () => {
+    expect(pauseOf({ service: { answeredAt: NOW, lastTookMs: SECOND } })).toBe(5 * SECOND);
+  });
+});
