@@ -12,7 +12,9 @@ import {
   firstPauseEnd,
   isAskedAbout,
   isAttested,
+  isUnstamped,
   merge,
+  NO_ENTRY,
   purged,
   withAlarm,
 } from '../trust/entry.ts';
@@ -71,10 +73,10 @@ export class ComputeAttestationCache {
    */
   getHostAttestations(hosts: readonly string[], invocation: Invocation): Promise<HostAttestation[]> {
     const waiter = new Waiter(invocation);
-    const { found, missing, isUnstamped } = this.#lookUp(hosts, waiter);
+    const { found, missing, isStampDue } = this.#lookUp(hosts, waiter);
     if (missing.size > 0) return this.#waitFor(hosts, missing, waiter);
     invocation.from.memory += hosts.length;
-    return isUnstamped ? this.#stamp(hosts, waiter).then(() => found) : Promise.resolve(found);
+    return isStampDue ? this.#stamp(hosts, waiter).then(() => found) : Promise.resolve(found);
   }
 
   /**
@@ -87,12 +89,12 @@ export class ComputeAttestationCache {
     const until = Math.min(now + STAMP_MS, invocation.deadline.stopAt);
     if (!isOver(this.#stampAfter, now) || isOver(until, now)) return;
     this.#stampAfter = now + STAMP_PAUSE_MS;
-    const asked = hourOf(now);
-    const old = hosts.filter((host) => (this.#shards.memory.get(host)?.entry.asked ?? asked) < asked);
+    const isOld = (host: string): boolean => isUnstamped(this.#shards.memory.get(host)?.entry ?? NO_ENTRY, now);
+    const old = hosts.filter(isOld);
     const writes = Array.from(this.#shards.byShard(new Set(old)), ([shard, names]) =>
       shard.write({
         hosts: names,
-        apply: (_host, entry) => (entry.definite && entry.asked < asked ? { ...entry, asked } : entry),
+        apply: (_host, entry, at) => (isUnstamped(entry, at) ? { ...entry, asked: hourOf(at) } : entry),
         until,
       }),
     );
@@ -105,12 +107,12 @@ export class ComputeAttestationCache {
     const { clock } = this.#options;
     let missing = notInMemory;
     let found: HostAttestation[] = [];
-    let isUnstamped = false;
+    let isStampDue = false;
     while (missing.size > 0 && !isOver(deadline.stopAt, clock.now())) {
       await this.#resolver.resolve(this.#shards.byShard(missing), waiter);
-      ({ found, missing, isUnstamped } = this.#lookUp(hosts, waiter));
+      ({ found, missing, isStampDue } = this.#lookUp(hosts, waiter));
     }
-    if (isUnstamped) await this.#stamp(hosts, waiter);
+    if (isStampDue) await this.#stamp(hosts, waiter);
     if (missing.size > 0) {
       // Time is over; but what memory has counts only after a look at the table that is not too old.
       const renderAt = deadline.answerBy - RENDER_MS;
@@ -207,14 +209,13 @@ export class ComputeAttestationCache {
   #lookUp(
     hosts: readonly string[],
     waiter: Waiter,
-  ): { found: HostAttestation[]; missing: Set<string>; isUnstamped: boolean } {
+  ): { found: HostAttestation[]; missing: Set<string>; isStampDue: boolean } {
     const { clock, hostPattern, timing } = this.#options;
     const now = clock.now();
-    const hour = hourOf(now);
     const { arrivedAt } = waiter.invocation.deadline;
-    let isUnstamped = false;
+    let isStampDue = false;
     const judge = ({ entry, shard }: Cell<ShardActor>): Finding | undefined => {
-      isUnstamped ||= entry.definite && entry.asked < hour;
+      isStampDue ||= isUnstamped(entry, now);
       return shard.serves(now) ? finding(entry, now, arrivedAt, timing) : undefined;
     };
     const found = findInMemory(hosts, this.#shards.memory, ++this.#lookUps, judge);
@@ -231,7 +232,7 @@ export class ComputeAttestationCache {
       if (attestation === PENDING) missing.add(host);
       found[i] = attestation;
     }
-    return { found: found as HostAttestation[], missing, isUnstamped };
+    return { found: found as HostAttestation[], missing, isStampDue };
   }
 
   /** For a host that memory alone does not decide: this request may have decided it before. */

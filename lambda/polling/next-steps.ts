@@ -52,7 +52,7 @@ export function nextSteps<S extends KnownShard>(situation: Situation<S>, around:
     visits.set(shard, goThrough(shard, wanted, situation, around, isLimited ? polled : undefined));
   }
   const findings = shards.map(([shard, wanted]) => ({ shard, ...wanted, ...visits.get(shard)?.findings }));
-  const oldestLook = Math.min(...situation.looks.values(), looks.length > 0 ? situation.nextLook : Infinity);
+  const oldestLook = Math.min(...looking.values(), looks.length > 0 ? situation.nextLook : Infinity);
   const waiting = findings.filter(({ waits }) => waits);
   const plansReread = reread === 'none' && waiting.some(({ shard }) => !looking.has(shard));
   return {

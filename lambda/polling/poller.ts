@@ -33,21 +33,17 @@ export class Poller {
     const { clock, counts, service } = this.#options;
     const sentAt = clock.now();
     const limit = new AbortController();
-    const stop = (): void => limit.abort();
-    abort.addEventListener('abort', stop);
-    if (abort.aborted) stop();
     const timerEnd = new AbortController();
-    void clock.wait(limitMs, timerEnd.signal).then(stop);
+    void clock.wait(limitMs, timerEnd.signal).then(() => limit.abort());
     counts.add('Polls');
     try {
-      return this.#answered(await service.doAttestation(hosts, limit.signal));
+      return this.#answered(await service.doAttestation(hosts, AbortSignal.any([abort, limit.signal])));
     } catch (error) {
       counts.fault('PollsFailed', error);
       const failure = error instanceof PollError ? error : new PollError('unreachable', 'unknown');
       return { sentAt, endedAt: clock.now(), attestations: new Map(), failure };
     } finally {
       timerEnd.abort();
-      abort.removeEventListener('abort', stop);
     }
   }
 

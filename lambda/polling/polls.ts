@@ -78,13 +78,6 @@ export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: Poll
   return Array.from(claims, ([shard, hosts]) => ({ shard, hosts }));
 }
 
-/** What claims will bring to poll. */
-export function loadOf<S>(claims: readonly Stale<S>[], plan: PollPlan): Load {
-  const hosts = claims.flatMap((claim) => claim.hosts.filter(({ doubt }) => doubt === undefined));
-  const apart = hosts.filter((each) => isApart(each, plan));
-  return { hosts: hosts.length - apart.length, apart: cutIntoPolls(apart, plan).length };
-}
-
 /**
  * Cuts hosts, sorted by shard, into polls, so that the result of one touches few shards. No host is polled with more
  * others than it may be, and none with others of another kind: full batches, others, those in doubt, probes.

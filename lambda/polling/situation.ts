@@ -1,8 +1,8 @@
 import type { ShardActor } from '../table/shard-actor.ts';
 import { isOver, type Timing } from '../trust/time.ts';
-import { type Batch, type Claimed, isBatchApart, isProbe, isWaiting, rankOf, type Target } from './batch.ts';
+import { type Batch, type Claimed, isProbe, isWaiting, rankOf, type Target } from './batch.ts';
 import { afterPoll, NEVER_ANSWERED, type Outcome, type PollEnd, type Polled, polledOf } from './outcome.ts';
-import { cutIntoPolls, halves, type Load, loadOf, type PollPlan, type Stale } from './polls.ts';
+import { cutIntoPolls, halves, isApart, type Load, type PollPlan, type Stale } from './polls.ts';
 import { afterPart, type Decided, newRefusal, type PartEnd, type Refusal } from './refusal.ts';
 import type { Ended, Steps } from './steps.ts';
 import type { Waiter } from './waiter.ts';
@@ -41,9 +41,8 @@ export class Situation<S extends KnownShard = ShardActor> {
   readonly probes = new Set<string>();
   /** What is still to be written. */
   ended: Ended<S>[] = [];
-  /** Shards that are being looked at, and the looks that are under way, in the order of their numbers. */
-  readonly looking = new Set<S>();
-  readonly looks = new Map<Steps<S>['looks'], number>();
+  /** Shards that are being looked at, each with the number of the look. */
+  readonly looking = new Map<S, number>();
   nextLook = 1;
   /** Shards that were looked at, and hosts whose result was written, since the last steps were taken. */
   readonly looked = new Set<S>();
@@ -77,23 +76,25 @@ export class Situation<S extends KnownShard = ShardActor> {
     const { plan } = this.#options;
     let hosts = 0;
     let apart = 0;
-    for (const batch of [...this.queue.flat(), ...this.underWay]) {
-      if (isWaiting(batch)) continue;
-      if (isBatchApart(batch, plan)) apart++;
-      else hosts += batch.targets.length;
-    }
-    for (const claims of this.#claiming) {
-      const load = loadOf(claims, plan);
-      hosts += load.hosts;
-      apart += load.apart;
+    const claiming = Array.from(this.#claiming, (claims) =>
+      cutIntoPolls(
+        claims.flatMap((each) => each.hosts),
+        plan,
+      ),
+    );
+    const batches = [...this.queue.flat(), ...this.underWay].map(({ targets }) => targets);
+    for (const batch of [...batches, ...claiming.flat()]) {
+      if (batch[0] === undefined || batch[0].doubt === 'waits') continue;
+      if (isApart(batch[0], plan)) apart++;
+      else hosts += batch.length;
     }
     return { hosts, apart };
   }
 
   /** These steps are being taken now. */
   begun(steps: Steps<S>, now: number): void {
-    if (steps.looks.length > 0) this.looks.set(steps.looks, this.nextLook++);
-    for (const { shard } of steps.looks) this.looking.add(shard);
+    for (const { shard } of steps.looks) this.looking.set(shard, this.nextLook);
+    if (steps.looks.length > 0) this.nextLook++;
     if (steps.rereadInMs !== undefined) {
       this.reread = 'planned';
       this.rereads++;
@@ -116,7 +117,6 @@ export class Situation<S extends KnownShard = ShardActor> {
 
   /** Shards were looked at in the table. */
   tableLooked(looks: Steps<S>['looks']): void {
-    this.looks.delete(looks);
     for (const { shard } of looks) {
       this.looking.delete(shard);
       this.looked.add(shard);
@@ -131,17 +131,15 @@ export class Situation<S extends KnownShard = ShardActor> {
     for (const { shard, hosts } of claims) {
       this.#free(hosts.filter(({ host }) => !taken.has(host)).map(({ host }) => ({ host, shard })));
     }
-    const withClaim = claimed.filter(({ until }) => until !== undefined);
-    const claimedUntil = Math.min(...withClaim.map(({ until }) => until ?? Infinity));
-    const { plan } = this.#options;
-    for (const targets of cutIntoPolls(
-      withClaim.flatMap((each) => each.targets),
-      plan,
-    )) {
-      this.#enqueue({ targets, claimedUntil });
+    const earliest = Math.min(...claimed.map(({ until }) => until ?? Infinity));
+    for (const claimedUntil of [earliest, undefined]) {
+      const its = claimed.filter(({ until }) => (until === undefined) === (claimedUntil === undefined));
+      const polls = cutIntoPolls(
+        its.flatMap(({ targets }) => targets),
+        this.#options.plan,
+      );
+      for (const targets of polls) this.#enqueue({ targets, claimedUntil });
     }
-    const without = claimed.filter(({ until }) => until === undefined).flatMap((each) => each.targets);
-    for (const targets of cutIntoPolls(without, plan)) this.#enqueue({ targets, claimedUntil: undefined });
   }
 
   /** A poll has ended. */

@@ -35,6 +35,8 @@ export interface Place<S> {
 
 const NOTHING_FOUND = { stale: [], waits: false, isChanged: true };
 
+const NOBODY: ReadonlySet<Waiter> = new Set();
+
 /** Which hosts requests wait for, and which requests those are. */
 export class WantedHosts<S extends KnownShard = ShardActor> {
   readonly #shards = new Map<S, Wanted>();
@@ -78,7 +80,7 @@ export class WantedHosts<S extends KnownShard = ShardActor> {
   /** Something has changed about hosts of the shard: they are to be gone through again, before any of them is claimed. */
   changed(shard: S): void {
     const wanted = this.#shards.get(shard);
-    if (wanted !== undefined) this.#shards.set(shard, { ...wanted, stale: [], isChanged: true });
+    if (wanted?.isChanged === false) this.#shards.set(shard, { ...wanted, stale: [], isChanged: true });
   }
 
   /** The same of all shards in which this was found. */
@@ -92,21 +94,19 @@ export class WantedHosts<S extends KnownShard = ShardActor> {
     if (wanted !== undefined) this.#shards.set(shard, { ...wanted, stale, waits, isChanged: false });
   }
 
-  has({ shard, host }: Place<S>): boolean {
-    return this.#shards.get(shard)?.waiters.has(host) === true;
+  has(place: Place<S>): boolean {
+    return this.#waitersOf(place).size > 0;
   }
 
   /** Whether one of those who wait for the host is such. */
-  someWaiter({ shard, host }: Place<S>, isSuch: (waiter: Waiter) => boolean): boolean {
-    for (const waiter of this.#shards.get(shard)?.waiters.get(host) ?? []) if (isSuch(waiter)) return true;
+  someWaiter(place: Place<S>, isSuch: (waiter: Waiter) => boolean): boolean {
+    for (const waiter of this.#waitersOf(place)) if (isSuch(waiter)) return true;
     return false;
   }
 
   waitersOf(places: readonly Place<S>[]): Set<Waiter> {
     const waiters = new Set<Waiter>();
-    for (const { shard, host } of places) {
-      for (const waiter of this.#shards.get(shard)?.waiters.get(host) ?? []) waiters.add(waiter);
-    }
+    for (const place of places) for (const waiter of this.#waitersOf(place)) waiters.add(waiter);
     return waiters;
   }
 
@@ -117,5 +117,9 @@ export class WantedHosts<S extends KnownShard = ShardActor> {
       for (const { invocation } of waiters) by = Math.min(by, invocation.deadline.tableBy);
     }
     return Number.isFinite(by) ? by : undefined;
+  }
+
+  #waitersOf({ shard, host }: Place<S>): ReadonlySet<Waiter> {
+    return this.#shards.get(shard)?.waiters.get(host) ?? NOBODY;
   }
 }

@@ -79,6 +79,11 @@ export function firstPauseEnd({ lastTry }: Entry, arrivedAt: number, { recheckMs
   return lastTry.endedAt + lastTry.pauseMs;
 }
 
+/** Whether a host that was ever trusted or untrusted was not stamped in this hour as asked about. */
+export function isUnstamped({ asked, definite }: Entry, now: number): boolean {
+  return definite && asked < hourOf(now);
+}
+
 /** Whether somebody asked about the host within the last day. */
 export function isAskedAbout({ asked }: Entry, now: number): boolean {
   return hourOf(now) - asked <= ASKED_FOR_HOURS;

@@ -129,6 +129,14 @@ describe('one environment', () => {
     }
   });
 
+  test('what a poll decided early stands until the answer, though it has left memory by then', async () => {
+    const paranoid = environment({ validityMs: 0, recheckMs: 0, requestCount: 1 });
+    const [early, late] = HOSTS.filter((host) => shardOf(host, 4) === shardOf(HOST, 4));
+    attester.latencyOf = (hosts) => (hosts.includes(early!) ? 100 : 3_000);
+    expect((await clock.run(paranoid.ask([early!, late!]))).passed).toEqual([early, late]);
+    expect(attester.polls).toHaveLength(2);
+  });
+
   test('a request whose time is over says pending, has its poll aborted and its claim ended', async () => {
     attester.latencyMs = 60_000;
     const { reasons } = await clock.run(environment().ask([HOST], 'trusted', 4_000));

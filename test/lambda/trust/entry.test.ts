@@ -1,8 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type Attestation, isUsable, isValid, toAttestation, usableUntil } from '../../../lambda/trust/attestation.ts';
-import { isClaimed, newClaim, pollLimit } from '../../../lambda/trust/claim.ts';
-import { companyNow } from '../../../lambda/trust/company.ts';
+import type { Attestation } from '../../../lambda/trust/attestation.ts';
+import { newClaim } from '../../../lambda/trust/claim.ts';
 import {
   withCompany,
   type Entry,
@@ -15,129 +14,11 @@ import {
   withAttestation,
   withTry,
 } from '../../../lambda/trust/entry.ts';
-import { levelOf, type Reason, REASONS } from '../../../lambda/trust/reason.ts';
 import { hourOf } from '../../../lambda/trust/time.ts';
-import { hadItsTime, isPaused, nextPause } from '../../../lambda/trust/try.ts';
 import { attestation, entry, failedTry, HOUR, NOW, SECOND, TIMING } from '../builders.ts';
 
 /** Further ahead than clocks may differ: written by a wrong clock. */
 const WRONG = NOW + HOUR;
-
-describe('levels', () => {
-  test.each(REASONS.map((reason) => [reason, reason === 'trusted' || reason === 'untrusted' ? reason : 'unknown']))(
-    'the reason %s stands for the level %s',
-    (reason, level) => {
-      expect(levelOf(reason as Reason)).toBe(level);
-    },
-  );
-
-  test('the order of the reasons is part of the format of the table', () => {
-    expect(REASONS.join()).toBe(
-      'trusted,untrusted,unknown,timeout,pending,not-in-reply,bad-reply,bad-vtime,unreachable,refused',
-    );
-  });
-});
-
-describe('validity', () => {
-  test.each([
-    ['the time of the service, where that is earlier', NOW - 9 * SECOND, NOW - 9 * SECOND],
-    ['the receipt, where the time of the service is later: it gains nothing', WRONG, NOW],
-    ['the receipt, where the service said no time', undefined, NOW],
-    ['the time of the service, however old', 0, 0],
-  ])('counts from %s', (_, vtime, from) => {
-    const answer = { level: 'trusted', reason: 'trusted', ...(vtime === undefined ? {} : { vtime }) } as const;
-    expect(toAttestation(answer, NOW - SECOND, NOW, TIMING)).toEqual({
-      ...answer,
-      sentAt: NOW - SECOND,
-      receivedAt: NOW,
-      validUntil: from + 60 * SECOND,
-    });
-  });
-
-  test.each([
-    ['in its last millisecond', NOW + 1, NOW - SECOND, true],
-    ['no more at its end', NOW, NOW - SECOND, false],
-    ['where its receipt is ahead by as much as clocks may differ', WRONG, NOW + 2 * SECOND, true],
-    ['but not where its receipt is ahead by more', WRONG, NOW + 2 * SECOND + 1, false],
-  ])('an attestation is valid %s', (_, validUntil, receivedAt, expected) => {
-    expect(isValid(attestation({ validUntil, receivedAt }), NOW)).toBe(expected);
-  });
-
-  test('a validity of nothing still lets an answer decide the request that polled, and no later one', () => {
-    const timing = { validityMs: 0, recheckMs: 0 };
-    const answer = toAttestation({ level: 'trusted', reason: 'trusted', vtime: NOW }, NOW, NOW + 10, timing);
-    expect(isUsable(answer, NOW + 10, NOW, timing)).toBe(true);
-    expect(isUsable(answer, NOW + 11, NOW + 11, timing)).toBe(false);
-  });
-});
-
-describe('an answer whose vtime was already older than the validity (rule 9)', () => {
-  const late = attestation({ vtime: NOW - HOUR, receivedAt: NOW });
-
-  test.each([
-    ['the request that polled', NOW + 20 * SECOND, NOW - 4 * SECOND, true],
-    ['a request that arrives a recheck after its receipt', NOW + 5 * SECOND, NOW + 5 * SECOND, true],
-    ['such a request for as long as that waits for other hosts', NOW + 29 * SECOND, NOW + 5 * SECOND, true],
-    ['no request that arrives later', NOW + 5 * SECOND + 1, NOW + 5 * SECOND + 1, false],
-  ])('decides %s', (_, now, arrivedAt, expected) => {
-    expect(isUsable(late, now, arrivedAt, TIMING)).toBe(expected);
-    expect(finding(entry({ attestation: late }), now, arrivedAt, TIMING)).toBe(expected ? late : undefined);
-  });
-
-  test('decides nobody where its receipt is ahead of every right clock', () => {
-    const wrong = attestation({ vtime: NOW - HOUR, receivedAt: NOW + 2 * SECOND + 1 });
-    expect(isUsable(wrong, NOW, NOW, TIMING)).toBe(false);
-  });
-
-  test('may be passed on until the recheck after its receipt is over, a valid one until its end', () => {
-    expect(usableUntil(late, NOW, TIMING)).toBe(NOW + 5 * SECOND);
-    expect(usableUntil(attestation({ validUntil: NOW + 1 }), NOW, TIMING)).toBe(NOW + 1);
-  });
-});
-
-describe('failed tries', () => {
-  const ended = failedTry({ endedAt: NOW });
-
-  test.each([
-    ['a request that arrived before it ended, also after its pause', NOW + 20 * SECOND, NOW, true],
-    ['later requests in its pause', NOW + 5 * SECOND - 1, NOW + 5 * SECOND - 1, true],
-    ['no later request when its pause is over', NOW + 5 * SECOND, NOW + 5 * SECOND, false],
-  ])('one decides %s', (_, now, arrivedAt, expected) => {
-    expect(isPaused(ended, now, arrivedAt)).toBe(expected);
-    expect(finding(entry({ lastTry: ended }), now, arrivedAt, TIMING)).toBe(expected ? ended : undefined);
-  });
-
-  test('one that a wrong clock wrote decides nobody', () => {
-    expect(isPaused(failedTry({ endedAt: NOW + 2 * SECOND }), NOW, NOW)).toBe(true);
-    expect(isPaused(failedTry({ endedAt: NOW + 2 * SECOND + 1 }), NOW, NOW)).toBe(false);
-  });
-
-  test('one decides only what no attestation does', () => {
-    const usable = attestation({ sentAt: NOW - 30 * SECOND });
-    expect(finding(entry({ attestation: usable, lastTry: ended }), NOW, NOW, TIMING)).toBe(usable);
-    const over = attestation({ sentAt: NOW - HOUR });
-    expect(finding(entry({ attestation: over, lastTry: ended }), NOW, NOW, TIMING)).toBe(ended);
-    expect(finding(NO_ENTRY, NOW, NOW, TIMING)).toBeUndefined();
-  });
-
-  test('pauses double from the recheck up to the validity', () => {
-    const pauses: number[] = [];
-    let lastTry;
-    for (let i = 0; i < 6; i++) {
-      lastTry = failedTry({ pauseMs: nextPause(lastTry, true, TIMING) });
-      pauses.push(lastTry.pauseMs / SECOND);
-    }
-    expect(pauses).toEqual([5, 10, 20, 40, 60, 60]);
-  });
-
-  test('a pause that does not double is the recheck, whatever came before', () => {
-    expect(nextPause(failedTry({ pauseMs: 40 * SECOND }), false, TIMING)).toBe(5 * SECOND);
-  });
-
-  test('a shorter configured validity caps the pause that an entry still has', () => {
-    expect(nextPause(failedTry({ pauseMs: HOUR }), true, TIMING)).toBe(60 * SECOND);
-  });
-});
 
 describe('never older over newer (rule 3)', () => {
   const older = attestation({ reason: 'trusted', sentAt: NOW - 20 * SECOND });
@@ -287,44 +168,6 @@ describe('wrong clocks (rule 8)', () => {
   });
 });
 
-describe('claims', () => {
-  test.each([
-    ['holds in its last millisecond', NOW + 1, true],
-    ['holds no more at its end', NOW, false],
-    ['holds where it ends as late as a claim may on clocks that differ', NOW + 32 * SECOND, true],
-    ['holds nobody up where it ends later: a wrong clock wrote it', NOW + 32 * SECOND + 1, false],
-  ])('one %s', (_, until, expected) => {
-    expect(isClaimed({ owner: 'a', since: NOW, until }, NOW)).toBe(expected);
-  });
-
-  test('an entry without one is not claimed', () => {
-    expect(isClaimed(undefined, NOW)).toBe(false);
-  });
-
-  test.each([
-    [20, 22],
-    [28, 30],
-    [29, 30],
-  ])('one for a poll of at most %d s lasts %d s', (limit, lasts) => {
-    expect(newClaim('a', NOW, limit * SECOND)).toEqual({ owner: 'a', since: NOW, until: NOW + lasts * SECOND });
-  });
-
-  test('a poll has the rest of its claim but for the room for clocks that differ', () => {
-    const { until } = newClaim('a', NOW, 20 * SECOND);
-    const limitAfter = (seconds: number): number | undefined => pollLimit(20 * SECOND, until, NOW + seconds * SECOND);
-    expect(limitAfter(0)).toBe(20 * SECOND);
-    expect(limitAfter(3)).toBe(17 * SECOND);
-    expect(limitAfter(11)).toBe(10 * SECOND);
-    expect(limitAfter(11.001)).toBeUndefined();
-    expect(pollLimit(20 * SECOND, undefined, NOW)).toBe(20 * SECOND);
-  });
-
-  test('a short poll is not kept from starting by the time that its claim took to write', () => {
-    const { until } = newClaim('a', NOW, SECOND);
-    expect(pollLimit(SECOND, until, NOW + 600)).toBe(SECOND / 2);
-  });
-});
-
 describe('keeping', () => {
   const hoursAgo = (hours: number): number => hourOf(NOW) - hours;
 
@@ -435,14 +278,6 @@ describe('merging', () => {
 describe('a company', () => {
   const company = { most: 5, at: NOW - SECOND };
 
-  test.each([
-    ['holds for an hour', NOW - HOUR + 1, 5],
-    ['is over after that', NOW - HOUR, undefined],
-    ['of a wrong clock does not hold', WRONG, undefined],
-  ])('%s', (_, at, most) => {
-    expect(companyNow({ most: 5, at }, NOW)?.most).toBe(most);
-  });
-
   test('is ended by an answer to a later poll, and by none to an earlier one', () => {
     const known = entry({ company });
     expect(withAttestation(known, attestation({ sentAt: NOW - SECOND }), NOW).company).toBeUndefined();
@@ -503,12 +338,4 @@ describe('a host of a service that is known to hang, which somebody polls again'
     expect(asked({ ...polled, company: { ...hung, at: NOW - HOUR } })).toBeUndefined();
     expect(asked({ ...polled, company: undefined })).toBeUndefined();
   });
-});
-
-test('a poll that was cut short had its time after half of its limit, or two seconds, or what the last one took', () => {
-  expect(hadItsTime(NOW - 7 * SECOND, NOW, 20 * SECOND, 8 * SECOND)).toBe(false);
-  expect(hadItsTime(NOW - 10 * SECOND, NOW, 20 * SECOND, 15 * SECOND)).toBe(true);
-  expect(hadItsTime(NOW - 1_999, NOW, 20 * SECOND, 0)).toBe(false);
-  expect(hadItsTime(NOW - 2_000, NOW, 20 * SECOND, SECOND)).toBe(true);
-  expect(hadItsTime(NOW - 500, NOW, SECOND, 0)).toBe(true);
 });
