@@ -37,7 +37,13 @@ export class Claims {
     let until = Infinity;
     const apply = (host: string, stored: Entry, now: number): Entry => {
       claimed.delete(host);
-      if (isClaimedByOther(stored.claim, this.owner, now) || !isNeeded(host, now)) return stored;
+      if (isClaimedByOther(stored.claim, this.owner, now)) return stored;
+      if (!isNeeded(host, now)) return withoutClaim(stored, this.owner);
+      // An own claim of this moment: it was written already, by a put whose answer was lost.
+      if (stored.claim?.owner === this.owner && stored.claim.until === until) {
+        claimed.add(host);
+        return stored;
+      }
       const claim = newClaim(this.owner, now, this.#limitMs);
       claimed.add(host);
       until = claim.until;

@@ -46,7 +46,7 @@ export class HostResolver {
   readonly #poller: Poller;
   readonly #claims: Claims;
   readonly #aborts = new Map<Batch, AbortController>();
-  /** What is being done, and whether anybody waits for it. */
+  /** What is being done, and whether an answer may go out before it has ended. */
   readonly #doing = new Map<Promise<void>, () => boolean>();
   /** What goes on beside that, and is to be done before a request is answered. */
   readonly #beside = new Set<Promise<void>>();
@@ -76,14 +76,16 @@ export class HostResolver {
     if (refresh !== undefined || handOver?.isUp() !== true || isOver(by - LEAVE_MS, clock.now())) return;
     const { owner } = this.#claims;
     const left = leftBy(waiter, hostsByShard, this.#situation, { now: clock.now(), owner });
-    if (left.length > 0) await waitUntil(by, this.#handOver(left), clock);
+    if (left.length === 0) return;
+    this.#situation.handedOver(left, clock.now());
+    await waitUntil(by, this.#handOver(left), clock);
   }
 
   /** What nobody waits for any more ends before the answer: a poll must not outlive its requests. */
   async #unwantedEnded(by: number): Promise<void> {
     const { clock } = this.#options;
     for (;;) {
-      const unwanted = Array.from(this.#doing).filter(([, isWanted]) => !isWanted());
+      const unwanted = Array.from(this.#doing).filter(([, mayGoOn]) => !mayGoOn());
       if (unwanted.length === 0) break;
       await Promise.all(unwanted.map(([work]) => work));
     }
@@ -144,8 +146,11 @@ export class HostResolver {
   }
 
   async #look(looks: Steps<ShardActor>['looks']): Promise<void> {
-    await Promise.all(looks.map(({ shard, consistency }) => shard.look(consistency, this.#tableBy(shard))));
-    this.#situation.tableLooked(looks);
+    try {
+      await Promise.all(looks.map(({ shard, consistency }) => shard.look(consistency, this.#tableBy(shard))));
+    } finally {
+      this.#situation.tableLooked(looks);
+    }
   }
 
   async #reread(inMs: number): Promise<void> {
@@ -192,7 +197,7 @@ export class HostResolver {
       polled = this.#situation.pollEnded(batch, await this.#poller.poll(hosts, limitMs, abort.signal));
     } finally {
       this.#aborts.delete(batch);
-      if (polled === undefined) this.#situation.lost(batch);
+      if (polled === undefined) this.#situation.polls.lost(batch);
     }
     if (isProbe(batch) && !polled.isAnswered && polled.isConclusive) counts.add('ProbesFailed');
   }
@@ -211,21 +216,20 @@ export class HostResolver {
 
   /** Hands hosts over; who gets them claims them as it begins. */
   async #handOver(hosts: readonly string[]): Promise<void> {
-    const { clock, handOver } = this.#options;
-    this.#situation.handedOver(hosts, clock.now());
+    const { handOver } = this.#options;
     const notTaken = (await handOver?.send(hosts)) ?? hosts;
     if (notTaken.length > 0) this.#situation.notHandedOver(notTaken);
     this.#wake();
   }
 
-  #do(work: Promise<void>, isWanted: () => boolean): void {
+  #do(work: Promise<void>, mayGoOn: () => boolean): void {
     const guarded = work
       .catch((error: unknown) => this.#options.counts.fault('InternalFaults', error))
       .then(() => {
         this.#doing.delete(guarded);
         this.#wake();
       });
-    this.#doing.set(guarded, isWanted);
+    this.#doing.set(guarded, mayGoOn);
   }
 
   #doBeside(work: Promise<void>): void {

@@ -5,7 +5,7 @@
 import { isClaimedByOther, pollLimit } from '../trust/claim.ts';
 import { type Entry, finding, isLeftPending, isRenewed, merge } from '../trust/entry.ts';
 import type { Timing } from '../trust/time.ts';
-import { isFreeFor, isWaiting } from './batch.ts';
+import { isFreeFor, isProbe, isWaiting } from './batch.ts';
 import { isDoubtful, mostTogether } from './company.ts';
 import { isShort } from './deadline.ts';
 import { nextClaims, type PollPlan, type Stale, type StaleHost, withProbes } from './polls.ts';
@@ -44,17 +44,18 @@ export function nextSteps<S extends KnownShard>(situation: Situation<S>, around:
   for (const [shard, wanted] of shards) {
     const isReread = reread === 'due' && wanted.waits;
     const isOld = !shard.serves(around.now) && !looked.has(shard);
-    const isLooked = !looking.has(shard) && (isReread || isOld);
-    if (isLooked) looks.push({ shard, consistency: isReread ? 'strong' : 'eventual' });
+    const isDue = !looking.has(shard) && (isReread || isOld);
+    if (isDue) looks.push({ shard, consistency: isReread ? 'strong' : 'eventual' });
     if (!wanted.isChanged) continue;
     // While the table is looked at, only what this environment has just polled is decided.
-    const isLimited = isLooked || looking.has(shard);
+    const isLimited = isDue || looking.has(shard);
     visits.set(shard, goThrough(shard, wanted, situation, around, isLimited ? polled : undefined));
   }
   const findings = shards.map(([shard, wanted]) => ({ shard, ...wanted, ...visits.get(shard)?.findings }));
   const oldestLook = Math.min(...looking.values(), looks.length > 0 ? situation.nextLook : Infinity);
   const waiting = findings.filter(({ waits }) => waits);
-  const plansReread = reread === 'none' && waiting.some(({ shard }) => !looking.has(shard));
+  const isLooked = (shard: S): boolean => looking.has(shard) || looks.some((look) => look.shard === shard);
+  const plansReread = reread !== 'planned' && waiting.some(({ shard }) => !isLooked(shard));
   return {
     looks,
     decided: [...visits.values()].flatMap(({ decided }) => decided),
@@ -65,7 +66,7 @@ export function nextSteps<S extends KnownShard>(situation: Situation<S>, around:
     ),
     handOver: [...visits.values()].flatMap(({ handOver }) => handOver),
     ...pollsOf(situation, around),
-    writes: [...situation.ended],
+    writes: [...situation.polls.ended],
     isWaiting: waiting.length > 0,
     rereadInMs: plansReread ? rereadDelay(situation.rereads, around.random()) : undefined,
     found: new Map(Array.from(visits, ([shard, visit]) => [shard, visit.findings])),
@@ -98,8 +99,9 @@ export function leftBy<S extends KnownShard>(
   for (const [host, entry] of waiter.decided) if (isLeftPending(entry, deadline.arrivedAt)) left.add(host);
   const hosts = Array.from(hostsByShard, ([shard, names]) =>
     names.filter((host) => {
-      if (!left.has(host) || busy.has(host) || wasHandedOver(host, now)) return false;
-      return !isClaimedByOther(shard.known(host, now).claim, owner, now);
+      if (!left.has(host) || busy.has(host)) return false;
+      const entry = shard.known(host, now);
+      return !wasHandedOver(host, entry, now) && !isClaimedByOther(entry.claim, owner, now);
     }),
   );
   return hosts.flat().slice(0, MOST_LEFT);
@@ -138,9 +140,9 @@ function goThrough<S extends KnownShard>(
     if (left.length === 0 || only !== undefined || situation.busy.has(host)) continue;
     const isHandedOver = !isOthers && isToHandOver(left, around);
     waits ||= isOthers || isHandedOver;
-    if (isHandedOver && !situation.wasHandedOver(host, now)) handOver.push(host);
+    if (isHandedOver && !situation.wasHandedOver(host, entry, now)) handOver.push(host);
     if (isOthers || isHandedOver) continue;
-    const isInDoubt = isDoubtful(entry, now, situation.service.answeredAt);
+    const isInDoubt = isDoubtful(entry, now, situation.polls.service.answeredAt);
     const most = mostTogether(host, entry, now, plan.requestCount);
     stale.push({ host, most, doubt: isInDoubt ? 'waits' : undefined });
   }
@@ -161,8 +163,8 @@ function claimsOf<S extends KnownShard>(
   const stale = findings.filter((each) => each.stale.length > 0).map(({ shard, stale: hosts }) => ({ shard, hosts }));
   const isInDoubt = stale.some(({ hosts }) => hosts.some(({ doubt }) => doubt !== undefined));
   const wasAnswered = (shard: S, host: string): boolean => shard.known(host, now).attestation !== undefined;
-  const needsProbes = isInDoubt && situation.probes.size === 0;
-  return nextClaims(needsProbes ? withProbes(stale, wasAnswered, random) : stale, situation.load, plan);
+  const needsProbes = isInDoubt && situation.polls.probes.size === 0;
+  return nextClaims(needsProbes ? withProbes(stale, wasAnswered, plan, random) : stale, situation.load, plan);
 }
 
 /** What is to be done with batches that are queued or polled. */
@@ -172,11 +174,14 @@ function pollsOf<S extends KnownShard>(
 ): Pick<Steps<S>, 'sends' | 'aborts' | 'drops'> {
   const sends: Steps<S>['sends'][number][] = [];
   const drops: Steps<S>['drops'][number][] = [];
-  const polled = [...situation.underWay];
-  for (const batch of situation.queue.flat()) {
+  const { aborted, probes, queued, underWay } = situation.polls;
+  const polled = [...underWay];
+  const isProbing = polled.some(isProbe);
+  for (const batch of queued) {
     const isWanted = situation.isWanted(batch);
     const waits = isWaiting(batch);
-    if (isWanted && waits && situation.probes.size > 0) continue;
+    // What nobody wants any more waits, too, for what a probe that is being aborted has shown so far.
+    if (waits && probes.size > 0 && (isWanted || isProbing)) continue;
     const limitMs = pollLimit(longestMs, batch.claimedUntil, now);
     if (!isWanted || waits || limitMs === undefined) {
       drops.push({ batch, isWanted });
@@ -185,6 +190,6 @@ function pollsOf<S extends KnownShard>(
       sends.push({ batch, limitMs });
     }
   }
-  const aborts = [...situation.underWay].filter((batch) => !situation.aborted.has(batch) && !situation.isWanted(batch));
+  const aborts = [...underWay].filter((batch) => !aborted.has(batch) && !situation.isWanted(batch));
   return { sends, aborts, drops };
 }

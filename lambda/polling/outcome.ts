@@ -76,6 +76,28 @@ export function polledOf(end: PollEnd, context: PollContext): Polled {
   return { outcome, isAnswered: false, isConclusive, refusedWith };
 }
 
+/**
+ * What it does to hosts in doubt that they waited for a probe to which nobody was answered: none of them is to blame. Each was tried in
+ * vain once more, for the reason that it had, and has its company back.
+ */
+export function hung({ sentAt, endedAt }: PollEnd, timing: Timing): Outcome {
+  return (_host, entry, now) => {
+    const reason = entry.lastTry?.reason ?? 'pending';
+    const pauseMs = nextPause(entry.lastTry, true, timing);
+    const tried = withTry(entry, { level: 'unknown', reason, sentAt, endedAt, pauseMs }, now);
+    const before = companyNow(entry.company, now)?.before;
+    return before === undefined ? tried : withCompany(tried, { most: before, at: sentAt, before }, now);
+  };
+}
+
+/** What an outcome says of the company of hosts alone: they are polled again, by what is known of that. */
+export function onlyCompany(outcome: Outcome): Outcome {
+  return (host, entry, now) => {
+    const { company } = outcome(host, entry, now);
+    return company === entry.company ? entry : { ...entry, company };
+  };
+}
+
 interface Failure extends Pick<PollEnd, 'sentAt' | 'endedAt'> {
   readonly reason: Reason;
   /** Whether the hosts may be what made the poll fail. */

@@ -67,7 +67,7 @@ export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: Poll
     for (const host of hosts) {
       if (host.doubt !== undefined) take(shard, [host]);
       else if (!isApart(host, plan)) together.push(host);
-      else if (free > 0) apart.push({ ...host, shard });
+      else if (apart.length < free * plan.requestCount) apart.push({ ...host, shard });
     }
     if (room <= 0 || together.length === 0) continue;
     const taken = together.length <= room + plan.requestCount ? together : together.slice(0, room);
@@ -113,22 +113,25 @@ const MOST_PROBES = 3;
 
 /**
  * The stale hosts, with a few of those in doubt to be polled alone, if there are any: what comes of it tells whether a host
- * or the service is to blame. Taken at random, since one of them may be what ails, and rather of those that the service
- * answered about before.
+ * or the service is to blame. Taken at random, since one of them may be what ails: all but one of those that the service
+ * answered about before, as far as there are such, and one of all, so that no few hosts are the probes each time.
  * @param random numbers from 0 up to 1
  */
 export function withProbes<S>(
   stale: readonly Stale<S>[],
   wasAnswered: (shard: S, host: string) => boolean,
+  plan: PollPlan,
   random: () => number,
 ): readonly Stale<S>[] {
-  const ranked = stale
-    .flatMap(({ shard, hosts }) => hosts.map(({ host, doubt }) => ({ shard, host, doubt })))
+  const doubtful = stale
+    .flatMap(({ shard, hosts }) => hosts.map(({ host, doubt }) => ({ shard, host, doubt, rank: random() })))
     .filter(({ doubt }) => doubt !== undefined)
-    .map(({ shard, host }) => ({ host, rank: random() + Number(wasAnswered(shard, host)) }))
     .sort((a, b) => b.rank - a.rank);
-  const probes = new Set(ranked.slice(0, MOST_PROBES).map(({ host }) => host));
-  if (probes.size === 0) return stale;
+  const [any, ...others] = doubtful;
+  if (any === undefined) return stale;
+  const known = others.filter(({ shard, host }) => wasAnswered(shard, host));
+  const picked = [any, ...new Set([...known, ...others])].slice(0, Math.min(MOST_PROBES, plan.parallelPolls));
+  const probes = new Set(picked.map(({ host }) => host));
   const asProbe = (each: StaleHost): StaleHost => (probes.has(each.host) ? { ...each, most: 1, doubt: 'probe' } : each);
   return stale.map(({ shard, hosts }) => ({ shard, hosts: hosts.map(asProbe) }));
 }

@@ -1,46 +1,26 @@
 import type { ShardActor } from '../table/shard-actor.ts';
-import { isOver, type Timing } from '../trust/time.ts';
-import { type Batch, type Claimed, isProbe, isWaiting, rankOf, type Target } from './batch.ts';
-import { afterPoll, NEVER_ANSWERED, type Outcome, type PollEnd, type Polled, polledOf } from './outcome.ts';
-import { cutIntoPolls, halves, isApart, type Load, type PollPlan, type Stale } from './polls.ts';
-import { afterPart, type Decided, newRefusal, type PartEnd, type Refusal } from './refusal.ts';
-import type { Ended, Steps } from './steps.ts';
+import { type Entry, hasNewsSince } from '../trust/entry.ts';
+import { isOver } from '../trust/time.ts';
+import { type Batch, type Claimed, isProbe, isWaiting } from './batch.ts';
+import type { PollEnd, Polled } from './outcome.ts';
+import { PollQueue, type PollQueueOptions } from './poll-queue.ts';
+import type { Load, Stale } from './polls.ts';
+import type { Steps } from './steps.ts';
 import type { Waiter } from './waiter.ts';
-import { type KnownShard, WantedHosts } from './wanted-hosts.ts';
+import { type KnownShard, type Place, WantedHosts } from './wanted-hosts.ts';
 
-interface RefusedPart<S> extends Ended<S> {
-  readonly polled: Polled;
-}
-
-export interface SituationOptions {
-  readonly plan: PollPlan;
-  readonly timing: Timing;
-  /** The longest that a poll may take. */
-  readonly limitMs: number;
-}
-
-/** How long after it was handed over a host may be handed over again. */
+/** How long after it was handed over a host is not handed over again, unless something came of it. */
 const HANDED_MS = 20_000;
-
-const unchanged: Outcome = (_host, entry) => entry;
 
 /**
  * What an environment knows of the hosts that its requests wait for, and what it is doing about them. Data: it changes by
- * the facts that it is told, and decides nothing but what becomes of the batches that it is told of.
+ * the steps that are taken and by what comes of them.
  */
 export class Situation<S extends KnownShard = ShardActor> {
   readonly wanted = new WantedHosts<S>();
+  readonly polls: PollQueue<S>;
   /** Hosts that this environment is claiming, has queued, polls, or writes the result of. */
   readonly busy = new Set<string>();
-  readonly underWay = new Set<Batch<S>>();
-  /** Those of them that were aborted, and will end soon. */
-  readonly aborted = new Set<Batch<S>>();
-  /** Batches that wait for their turn, in the order of their ranks. */
-  readonly queue: Batch<S>[][] = [[], [], [], []];
-  /** Hosts that are polled alone to show whether the service answers at all, until somebody was answered. */
-  readonly probes = new Set<string>();
-  /** What is still to be written. */
-  ended: Ended<S>[] = [];
   /** Shards that are being looked at, each with the number of the look. */
   readonly looking = new Map<S, number>();
   nextLook = 1;
@@ -50,16 +30,12 @@ export class Situation<S extends KnownShard = ShardActor> {
   /** When others' claims are looked at again; and how often that was so in a row. */
   reread: 'none' | 'planned' | 'due' = 'none';
   rereads = 0;
-  service = NEVER_ANSWERED;
-  readonly #options: SituationOptions;
   /** When hosts were handed over last. */
   readonly #handedAt = new Map<string, number>();
   readonly #claiming = new Set<readonly Stale<S>[]>();
-  readonly #refusals = new Map<number, Refusal<RefusedPart<S>>>();
-  #lastRefusal = 0;
 
-  constructor(options: SituationOptions) {
-    this.#options = options;
+  constructor(options: PollQueueOptions) {
+    this.polls = new PollQueue(options);
   }
 
   /** A request waits for hosts. */
@@ -67,28 +43,15 @@ export class Situation<S extends KnownShard = ShardActor> {
     this.wanted.add(hostsByShard, waiter, this.nextLook);
   }
 
-  isWanted({ targets }: Batch<S>): boolean {
-    return targets.some((target) => this.wanted.has(target));
+  /** Whether a request waits for what comes of a batch; for a probe, also those that wait for all who wait for it. */
+  isWanted(batch: Batch<S>): boolean {
+    if (batch.targets.some((target) => this.wanted.has(target))) return true;
+    return isProbe(batch) && this.polls.queued.some((other) => isWaiting(other) && this.isWanted(other));
   }
 
   /** What is claimed, queued or polled already. */
   get load(): Load {
-    const { plan } = this.#options;
-    let hosts = 0;
-    let apart = 0;
-    const claiming = Array.from(this.#claiming, (claims) =>
-      cutIntoPolls(
-        claims.flatMap((each) => each.hosts),
-        plan,
-      ),
-    );
-    const batches = [...this.queue.flat(), ...this.underWay].map(({ targets }) => targets);
-    for (const batch of [...batches, ...claiming.flat()]) {
-      if (batch[0] === undefined || batch[0].doubt === 'waits') continue;
-      if (isApart(batch[0], plan)) apart++;
-      else hosts += batch.length;
-    }
-    return { hosts, apart };
+    return this.polls.loadWith(Array.from(this.#claiming, targetsOf));
   }
 
   /** These steps are being taken now. */
@@ -110,7 +73,7 @@ export class Situation<S extends KnownShard = ShardActor> {
     this.polled.clear();
     for (const [shard, findings] of steps.found) this.wanted.found(shard, findings);
     this.handedOver(steps.handOver, now);
-    this.ended = [];
+    this.polls.ended = [];
     this.#claimsBegun(steps.claims);
     this.#pollsBegun(steps);
   }
@@ -128,37 +91,26 @@ export class Situation<S extends KnownShard = ShardActor> {
   claimed(claims: readonly Stale<S>[], claimed: readonly Claimed<S>[]): void {
     this.#claiming.delete(claims);
     const taken = new Set(claimed.flatMap(({ targets }) => targets.map(({ host }) => host)));
-    for (const { shard, hosts } of claims) {
-      this.#free(hosts.filter(({ host }) => !taken.has(host)).map(({ host }) => ({ host, shard })));
-    }
-    const earliest = Math.min(...claimed.map(({ until }) => until ?? Infinity));
-    for (const claimedUntil of [earliest, undefined]) {
-      const its = claimed.filter(({ until }) => (until === undefined) === (claimedUntil === undefined));
-      const polls = cutIntoPolls(
-        its.flatMap(({ targets }) => targets),
-        this.#options.plan,
-      );
-      for (const targets of polls) this.#enqueue({ targets, claimedUntil });
-    }
+    this.#free(targetsOf(claims).filter(({ host }) => !taken.has(host)));
+    const [without = [], withClaim = []] = [false, true].map((isClaimed) =>
+      claimed.filter(({ until }) => (until !== undefined) === isClaimed),
+    );
+    const earliest = Math.min(...withClaim.map(({ until }) => until ?? Infinity));
+    this.polls.add(
+      withClaim.flatMap(({ targets }) => targets),
+      earliest,
+    );
+    this.polls.add(
+      without.flatMap(({ targets }) => targets),
+      undefined,
+    );
   }
 
   /** A poll has ended. */
   pollEnded(batch: Batch<S>, end: PollEnd): Polled {
-    const { plan, timing, limitMs } = this.#options;
-    this.underWay.delete(batch);
-    this.aborted.delete(batch);
-    this.service = afterPoll(this.service, end);
-    const { requestCount } = plan;
-    const { service } = this;
-    const polled = polledOf(end, { asked: batch.targets.length, service, timing, requestCount, limitMs });
-    const { outcome, isAnswered, refusedWith } = polled;
-    if (isAnswered) this.#answered();
-    else if (isProbe(batch)) this.#probeFailed(batch, polled);
-    const isCuttable = refusedWith !== undefined && batch.targets.length > 1;
-    if (!isCuttable) this.ended.push({ batch, outcome });
-    const refused = isCuttable ? { batch, outcome, polled } : undefined;
-    if (batch.part !== undefined) this.#partEnded(batch.part.refusal, { isAnswered, refusedWith, refused });
-    else if (refused !== undefined) this.#refused(++this.#lastRefusal, newRefusal<RefusedPart<S>>(refused));
+    const polled = this.polls.pollEnded(batch, end);
+    // An answer settles why other hosts were not answered about.
+    if (polled.isAnswered) this.wanted.changedWhere(({ stale }) => stale.some(({ doubt }) => doubt !== undefined));
     return polled;
   }
 
@@ -168,22 +120,16 @@ export class Situation<S extends KnownShard = ShardActor> {
     this.#free(targets);
   }
 
-  /** What went wrong with a batch is nothing that polls bring: it is as if it had not been there. */
-  lost(batch: Batch<S>): void {
-    this.underWay.delete(batch);
-    this.aborted.delete(batch);
-    this.#free(batch.targets);
-    this.#givenUp(batch);
-  }
-
-  /** Whether a host was handed over so short a time ago that it is not again. */
-  readonly wasHandedOver = (host: string, now: number): boolean =>
-    !isOver((this.#handedAt.get(host) ?? -Infinity) + HANDED_MS, now);
+  /** Whether a host was handed over so short a time ago that it is not again: nothing has come of it yet. */
+  readonly wasHandedOver = (host: string, entry: Entry, now: number): boolean => {
+    const handedAt = this.#handedAt.get(host);
+    return handedAt !== undefined && !isOver(handedAt + HANDED_MS, now) && !hasNewsSince(entry, handedAt);
+  };
 
   /** Hosts are being handed over. */
   handedOver(hosts: readonly string[], now: number): void {
     if (hosts.length === 0) return;
-    for (const host of this.#handedAt.keys()) if (!this.wasHandedOver(host, now)) this.#handedAt.delete(host);
+    for (const [host, at] of this.#handedAt) if (isOver(at + HANDED_MS, now)) this.#handedAt.delete(host);
     for (const host of hosts) this.#handedAt.set(host, now);
   }
 
@@ -193,93 +139,35 @@ export class Situation<S extends KnownShard = ShardActor> {
     this.wanted.changedWhere(({ waits }) => waits);
   }
 
-  /** The service answers: who waited for that is polled, in the company that a failed batch has left. */
-  #answered(): void {
-    this.probes.clear();
-    for (const { targets, ...batch } of this.#takeWaiting()) {
-      this.#enqueue({ ...batch, targets: targets.map((target) => ({ ...target, doubt: undefined })) });
-    }
-    this.wanted.changedWhere(({ stale }) => stale.some(({ doubt }) => doubt !== undefined));
-  }
-
-  /** The last probe to which nobody was answered: that is the outcome of all who waited for it. */
-  #probeFailed({ targets }: Batch<S>, { isConclusive, outcome }: Polled): void {
-    for (const { host } of targets) this.probes.delete(host);
-    if (!isConclusive || this.probes.size > 0) return;
-    for (const batch of this.#takeWaiting()) this.ended.push({ batch, outcome });
-  }
-
-  #takeWaiting(): Batch<S>[] {
-    const waiting = this.queue.flat().filter(isWaiting);
-    if (waiting.length > 0) this.#dequeue(new Set(waiting));
-    return waiting;
-  }
-
-  #dequeue(leaving: ReadonlySet<Batch<S>>): void {
-    for (const [rank, batches] of this.queue.entries()) {
-      this.queue[rank] = batches.filter((batch) => !leaving.has(batch));
-    }
-  }
-
   #claimsBegun(claims: readonly Stale<S>[]): void {
     if (claims.length === 0) return;
     this.#claiming.add(claims);
-    for (const { shard, hosts } of claims) {
-      for (const { host, doubt } of hosts) {
-        this.busy.add(host);
-        if (doubt === 'probe') this.probes.add(host);
-      }
+    for (const { shard, host, doubt } of targetsOf(claims)) {
+      this.busy.add(host);
+      if (doubt === 'probe') this.polls.probes.add(host);
       this.wanted.changed(shard);
     }
   }
 
   #pollsBegun({ aborts, drops, sends }: Steps<S>): void {
-    const leaving = new Set([...drops, ...sends].map(({ batch }) => batch));
-    if (leaving.size > 0) this.#dequeue(leaving);
-    for (const batch of aborts) this.aborted.add(batch);
+    this.polls.take(new Set([...drops, ...sends].map(({ batch }) => batch)));
+    for (const batch of aborts) this.polls.aborted.add(batch);
     for (const { batch } of sends) {
-      this.underWay.add(batch);
+      this.polls.underWay.add(batch);
       for (const { invocation } of this.wanted.waitersOf(batch.targets)) invocation.polls++;
     }
-    for (const { batch, isWanted } of drops) {
-      // What is wanted is claimed anew, like any host; what is not has its claim ended.
-      if (isWanted || batch.claimedUntil === undefined) this.#free(batch.targets);
-      else this.ended.push({ batch, outcome: batch.part?.whole.outcome ?? unchanged });
-      this.#givenUp(batch);
-    }
+    for (const { batch, isWanted } of drops) this.polls.dropped(batch, isWanted);
   }
 
-  #givenUp({ part }: Batch<S>): void {
-    if (part === undefined) return;
-    this.#partEnded(part.refusal, { isAnswered: false, refusedWith: undefined, refused: undefined });
-  }
-
-  #partEnded(id: number, end: PartEnd<RefusedPart<S>>): void {
-    const refusal = this.#refusals.get(id);
-    if (refusal !== undefined) this.#refused(id, afterPart(refusal, end));
-  }
-
-  #refused(id: number, { refusal, cut, stand }: Decided<RefusedPart<S>>): void {
-    if (refusal.open === 0 && refusal.held.length === 0) this.#refusals.delete(id);
-    else this.#refusals.set(id, refusal);
-    this.ended.push(...stand);
-    for (const { batch, polled } of cut) {
-      const { claimedUntil } = batch;
-      for (const targets of halves(batch.targets)) {
-        this.#enqueue({ targets, claimedUntil, part: { refusal: id, whole: polled } });
-      }
-    }
-  }
-
-  #enqueue(batch: Batch<S>): void {
-    this.queue[rankOf(batch, this.#options.plan)]?.push(batch);
-  }
-
-  #free(places: readonly Pick<Target<S>, 'shard' | 'host'>[]): void {
+  #free(places: readonly Place<S>[]): void {
     for (const { shard, host } of places) {
       this.busy.delete(host);
-      this.probes.delete(host);
+      this.polls.probes.delete(host);
       this.wanted.changed(shard);
     }
   }
+}
+
+function targetsOf<S>(claims: readonly Stale<S>[]) {
+  return claims.flatMap(({ shard, hosts }) => hosts.map((host) => ({ ...host, shard })));
 }

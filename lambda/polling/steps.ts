@@ -26,7 +26,7 @@ export interface Steps<S extends KnownShard> {
   readonly sends: readonly { readonly batch: Batch<S>; readonly limitMs: number }[];
   /** Polls that nobody waits for any more. */
   readonly aborts: readonly Batch<S>[];
-  /** Batches that are not sent: nobody waits for them any more, or their claim would end before their poll. */
+  /** Batches that are not sent: nobody waits for them any more, their claim would end before their poll, or no probe is left that they wait for. */
   readonly drops: readonly { readonly batch: Batch<S>; readonly isWanted: boolean }[];
   /** Outcomes to write. */
   readonly writes: readonly Ended<S>[];

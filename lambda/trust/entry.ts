@@ -65,6 +65,11 @@ export function isAttested({ attestation }: Entry, now: number, timing: Timing):
   return attestation !== undefined && isUsable(attestation, now, now, timing);
 }
 
+/** Whether a poll has ended that was about the host, since a time. */
+export function hasNewsSince({ attestation, lastTry }: Entry, since: number): boolean {
+  return (attestation?.receivedAt ?? -Infinity) >= since || (lastTry?.endedAt ?? -Infinity) >= since;
+}
+
 /** Whether the poll that an invocation made, which began at `arrivedAt`, got no complete answer in time. */
 export function isLeftPending({ lastTry }: Entry, arrivedAt: number): boolean {
   return lastTry?.reason === 'pending' && lastTry.endedAt >= arrivedAt;

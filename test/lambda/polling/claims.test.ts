@@ -78,6 +78,27 @@ describe('claiming', () => {
   });
 });
 
+describe('a claim whose put was answered by nobody', () => {
+  test('is known for one’s own, and written once', async () => {
+    const { dynamodb, environment } = setUp();
+    let puts = 0;
+    dynamodb.weather = (name) => (name === 'PutItem' && ++puts === 1 ? { answerIsLost: true } : {});
+    const { claims, take, claimOf } = environment();
+    expect(hostsOf(await take())).toEqual(HOSTS);
+    expect(claimOf('a')?.owner).toBe(claims.owner);
+    // The first, and the SDK's second try of it, which met what the first had written.
+    expect(puts).toBe(2);
+  });
+
+  test('that was left behind ends where the host is not needed any more', async () => {
+    const { environment } = setUp();
+    const { take, claimOf } = environment();
+    await take();
+    await take({ isNeeded: (host) => host !== 'b' });
+    expect(HOSTS.map((host) => claimOf(host) === undefined)).toEqual([false, true, false]);
+  });
+});
+
 describe('writing what came of hosts', () => {
   const said = attestation({ sentAt: NOW, receivedAt: NOW });
 

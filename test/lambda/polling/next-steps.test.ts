@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { leftBy } from '../../../lambda/polling/next-steps.ts';
 import type { Steps } from '../../../lambda/polling/steps.ts';
 import type { Reason } from '../../../lambda/trust/reason.ts';
-import { attestation, failedTry, SECOND } from '../builders.ts';
+import { attestation, failedTry, HOUR, SECOND } from '../builders.ts';
 import { hostsOf, LIMIT_MS, names, OWNER, Story, type ToldShard } from './story.ts';
 
 const NO_ANSWER = { reason: 'pending' } as const;
@@ -116,6 +116,14 @@ describe('a host that somebody else has claimed', () => {
     expect(delays).toEqual(delays.toSorted((a, b) => a! - b!));
   });
 
+  test('is looked at again also where it was found in the moment in which another look was due', () => {
+    const story = waiting();
+    story.situation.reread = 'due';
+    const steps = story.next();
+    expect(told(steps)).toEqual({});
+    expect(steps.rereadInMs).toBeDefined();
+  });
+
   test('is taken over when the claim has ended', () => {
     const story = waiting();
     story.next();
@@ -191,6 +199,18 @@ test('a batch whose claim would end before its poll is dropped, and its hosts ar
   expect(again.map(hostsOf)).toEqual([names(10, 10)]);
 });
 
+test('claims end with the batch that is dropped, those on hosts that nobody waits for any more, too', () => {
+  const story = new Story({ requestCount: 2, parallelPolls: 1 });
+  story.want(names(3));
+  const other = story.want(['host-3']);
+  const [first] = story.sent();
+  other.leave();
+  story.now += 12 * SECOND;
+  story.end(first!, undefined, 12 * SECOND);
+  expect(story.sent().map(hostsOf)).toEqual([['host-2']]);
+  expect(story.shards[0]!.known('host-3').claim).toBeUndefined();
+});
+
 test('hosts that the table takes no claim of are polled all the same, one poll at a time', () => {
   const story = new Story();
   story.want(names(20));
@@ -242,6 +262,21 @@ describe('a request that has less time than a poll may take', () => {
     story.now += 1;
     story.want(names(3), { limitMs: 4 * SECOND });
     expect(story.next().handOver).toEqual(names(2));
+  });
+
+  test('has one handed over again of which something has become known that does not decide it', () => {
+    const { story } = short();
+    story.now += 3 * SECOND;
+    const late = attestation({
+      sentAt: story.now - 2 * SECOND,
+      receivedAt: story.now - SECOND,
+      vtime: story.now - HOUR,
+    });
+    story.shards[0]!.entries.set('host-1', { definite: true, asked: 0, attestation: late });
+    story.now += 8 * SECOND;
+    story.want(names(2), { limitMs: 4 * SECOND });
+    story.look(story.next().looks);
+    expect(story.next().handOver).toEqual(['host-1']);
   });
 
   test('polls for itself where nobody takes them', () => {
@@ -337,6 +372,69 @@ describe('a batch to which nobody was answered', () => {
     expect(sizes(story.sent())).toEqual([97]);
   });
 
+  test.each([
+    ['refused', { reason: 'refused', refusedWith: 500 }],
+    ['answered with a status that says nothing of hosts', { reason: 'unreachable' }],
+    ['not answered', NO_ANSWER],
+  ] as const)('is scattered by no probes that are %s', (_, failure) => {
+    const story = doubtful();
+    const probes = story.sent();
+    story.now += LIMIT_MS;
+    for (const probe of probes) story.end(probe, failure, LIMIT_MS);
+    story.sent();
+    const probed = new Set(probes.flatMap(hostsOf));
+    for (const host of names(100).filter((each) => !probed.has(each))) {
+      expect(story.shards[0]!.known(host)).toMatchObject({ company: { most: 100 }, lastTry: { reason: 'pending' } });
+    }
+  });
+
+  test('gets the outcome of probes also where its request left while they were polled', () => {
+    const story = doubtful();
+    const { leave } = story.want(names(100));
+    const probes = story.sent();
+    story.now += 15 * SECOND;
+    story.situation.wanted.remove(
+      story.byShard(names(100)),
+      [...story.situation.wanted.waitersOf([{ shard: story.shards[0]!, host: 'host-1' }])][0]!,
+    );
+    leave();
+    const steps = story.next();
+    expect(steps.aborts).toHaveLength(3);
+    expect(steps.drops).toEqual([]);
+    for (const probe of probes) story.end(probe, NO_ANSWER, 15 * SECOND);
+    story.sent();
+    for (const host of names(100)) {
+      const { claim, company } = story.shards[0]!.known(host);
+      expect({ claim, company: company?.most }).toEqual({ claim: undefined, company: 100 });
+    }
+    expect(story.situation.busy.size).toBe(0);
+  });
+
+  test('has its probes polled on for whoever still waits for it', () => {
+    const story = doubtful();
+    const probes = story.sent();
+    const rest = names(100).filter((host) => !probes.flatMap(hostsOf).includes(host));
+    story.want(rest.slice(0, 1));
+    for (const waiter of story.situation.wanted.waitersOf(probes[0]!.targets)) {
+      story.situation.wanted.remove(story.byShard(names(100)), waiter);
+    }
+    expect(told(story.next())).toEqual({});
+    story.now += SECOND;
+    story.end(probes[0]!);
+    expect(story.sent().flatMap(hostsOf)).toContain(rest[0]);
+  });
+
+  test('has the outcome of those probes that had the time, though the last had not', () => {
+    const story = doubtful();
+    const [first, second, last] = story.sent();
+    story.now += LIMIT_MS;
+    story.end(first!, NO_ANSWER, LIMIT_MS);
+    story.end(second!, NO_ANSWER, LIMIT_MS);
+    story.end(last!, NO_ANSWER, SECOND);
+    story.sent();
+    expect(story.shards[0]!.known('host-99').company).toMatchObject({ most: 100, before: 100 });
+  });
+
   test('makes a new host wait for nothing', () => {
     const story = doubtful();
     story.want(['new-100']);
@@ -374,7 +472,7 @@ describe('a batch to which nobody was answered', () => {
 
 describe('a batch that is refused', () => {
   function refused(status = 500): Story {
-    const story = new Story({ requestCount: 40, parallelPolls: 2 });
+    const story = new Story({ requestCount: 40, parallelPolls: 3 });
     story.want(names(40));
     const [batch] = story.sent();
     story.now += SECOND;
@@ -422,7 +520,8 @@ describe('a batch that is refused', () => {
     story.look(steps.looks);
     story.write(steps.writes);
     const again = story.sent();
-    expect(sizes(again)).toEqual([20]);
+    // What the refusal has shown of their company is not lost.
+    expect(sizes(again)).toEqual([10, 10]);
     expect(again[0]?.claimedUntil).toBe(story.now + 22 * SECOND);
   });
 

@@ -1,0 +1,174 @@
+import type { ShardActor } from '../table/shard-actor.ts';
+import type { Timing } from '../trust/time.ts';
+import { type Batch, isProbe, isWaiting, rankOf, type Target } from './batch.ts';
+import {
+  afterPoll,
+  hung,
+  NEVER_ANSWERED,
+  onlyCompany,
+  type Outcome,
+  type PollEnd,
+  type Polled,
+  polledOf,
+} from './outcome.ts';
+import { cutIntoPolls, halves, isApart, type Load, type PollPlan } from './polls.ts';
+import { afterPart, type Decided, newRefusal, type PartEnd, type Refusal } from './refusal.ts';
+import type { Ended } from './steps.ts';
+
+export interface PollQueueOptions {
+  readonly plan: PollPlan;
+  readonly timing: Timing;
+  /** The longest that a poll may take. */
+  readonly limitMs: number;
+}
+
+interface RefusedPart<S> extends Ended<S> {
+  readonly polled: Polled;
+}
+
+const unchanged: Outcome = (_host, entry) => entry;
+
+/**
+ * The polls of an environment: batches that wait for their turn, those that are under way, and what became of those that
+ * ended. Data, which changes by what it is told; which of the batches are sent or dropped, and when, is decided elsewhere.
+ */
+export class PollQueue<S = ShardActor> {
+  readonly underWay = new Set<Batch<S>>();
+  /** Those of them that were aborted, and will end soon. */
+  readonly aborted = new Set<Batch<S>>();
+  /** Hosts that are, or will be, polled alone to show whether the service answers at all; none once somebody was answered. */
+  readonly probes = new Set<string>();
+  /** What is still to be written. */
+  ended: Ended<S>[] = [];
+  service = NEVER_ANSWERED;
+  readonly #options: PollQueueOptions;
+  readonly #queue: Batch<S>[][] = [[], [], [], []];
+  readonly #refusals = new Map<number, Refusal<RefusedPart<S>>>();
+  #lastRefusal = 0;
+  /** What the probes that ended have shown: that nobody is answered. */
+  #hung: Outcome | undefined;
+
+  constructor(options: PollQueueOptions) {
+    this.#options = options;
+  }
+
+  /** Batches that wait for their turn, in the order in which they are sent. */
+  get queued(): Batch<S>[] {
+    return this.#queue.flat();
+  }
+
+  /** What is queued or polled, or will be once it is claimed; what waits for probes takes no room. */
+  loadWith(claiming: readonly (readonly Target<S>[])[]): Load {
+    let hosts = 0;
+    let apart = 0;
+    const { plan } = this.#options;
+    const batches = [...this.queued, ...this.underWay].map(({ targets }) => targets);
+    for (const batch of [...batches, ...claiming.flatMap((targets) => cutIntoPolls(targets, plan))]) {
+      const [first] = batch;
+      if (first === undefined || first.doubt === 'waits') continue;
+      if (isApart(first, plan)) apart++;
+      else hosts += batch.length;
+    }
+    return { hosts, apart };
+  }
+
+  /** Queues hosts that were claimed, cut into polls. */
+  add(targets: readonly Target<S>[], claimedUntil: number | undefined): void {
+    for (const batch of cutIntoPolls(targets, this.#options.plan)) this.#enqueue({ targets: batch, claimedUntil });
+  }
+
+  /** Batches leave the queue. */
+  take(leaving: ReadonlySet<Batch<S>>): void {
+    if (leaving.size === 0) return;
+    for (const [rank, batches] of this.#queue.entries()) {
+      this.#queue[rank] = batches.filter((batch) => !leaving.has(batch));
+    }
+  }
+
+  /**
+   * A batch that left the queue will not be sent: its claim is to be ended.
+   * @param isWanted whether its hosts are claimed anew, like any host; then a part of what was refused says what is known by that
+   */
+  dropped(batch: Batch<S>, isWanted: boolean): void {
+    const { part } = batch;
+    const whole = part?.whole.outcome ?? unchanged;
+    this.ended.push({ batch, outcome: isWanted ? onlyCompany(whole) : whole });
+    if (isProbe(batch)) this.#probeEnded(batch, undefined);
+    this.#givenUp(batch);
+  }
+
+  /** A poll has ended. */
+  pollEnded(batch: Batch<S>, end: PollEnd): Polled {
+    const { plan, timing, limitMs } = this.#options;
+    this.underWay.delete(batch);
+    this.aborted.delete(batch);
+    this.service = afterPoll(this.service, end);
+    const asked = batch.targets.length;
+    const polled = polledOf(end, { asked, service: this.service, timing, requestCount: plan.requestCount, limitMs });
+    const { outcome, isAnswered, isConclusive, refusedWith } = polled;
+    if (isAnswered) this.#answered();
+    else if (isProbe(batch)) this.#probeEnded(batch, isConclusive ? hung(end, timing) : undefined);
+    const refused = refusedWith !== undefined && asked > 1 ? { batch, outcome, polled } : undefined;
+    if (refused === undefined) this.ended.push({ batch, outcome });
+    if (batch.part !== undefined) this.#partEnded(batch.part.refusal, { isAnswered, refusedWith, refused });
+    else if (refused !== undefined) this.#refused(++this.#lastRefusal, newRefusal<RefusedPart<S>>(refused));
+    return polled;
+  }
+
+  /** What went wrong with a batch is nothing that polls bring: it is as if it had not been there. */
+  lost(batch: Batch<S>): void {
+    this.underWay.delete(batch);
+    this.aborted.delete(batch);
+    this.dropped(batch, true);
+  }
+
+  /** The service answers: who waited for that is polled, in the company that a failed batch has left. */
+  #answered(): void {
+    this.probes.clear();
+    this.#hung = undefined;
+    for (const { targets, ...batch } of this.#takeWaiting()) {
+      this.#enqueue({ ...batch, targets: targets.map((target) => ({ ...target, doubt: undefined })) });
+    }
+  }
+
+  /** A probe ended, or will not be sent. With the last of them, what any has shown is the outcome of all who waited. */
+  #probeEnded({ targets }: Batch<S>, shown: Outcome | undefined): void {
+    for (const { host } of targets) this.probes.delete(host);
+    this.#hung = shown ?? this.#hung;
+    if (this.probes.size > 0 || this.#hung === undefined) return;
+    for (const batch of this.#takeWaiting()) this.ended.push({ batch, outcome: this.#hung });
+    this.#hung = undefined;
+  }
+
+  #takeWaiting(): Batch<S>[] {
+    const waiting = this.queued.filter(isWaiting);
+    this.take(new Set(waiting));
+    return waiting;
+  }
+
+  #givenUp({ part }: Batch<S>): void {
+    if (part === undefined) return;
+    this.#partEnded(part.refusal, { isAnswered: false, refusedWith: undefined, refused: undefined });
+  }
+
+  #partEnded(id: number, end: PartEnd<RefusedPart<S>>): void {
+    const refusal = this.#refusals.get(id);
+    if (refusal !== undefined) this.#refused(id, afterPart(refusal, end));
+  }
+
+  #refused(id: number, { refusal, cut, stand }: Decided<RefusedPart<S>>): void {
+    if (refusal.open === 0 && refusal.held.length === 0) this.#refusals.delete(id);
+    else this.#refusals.set(id, refusal);
+    this.ended.push(...stand);
+    for (const { batch, polled } of cut) {
+      const { claimedUntil } = batch;
+      for (const targets of halves(batch.targets)) {
+        this.#enqueue({ targets, claimedUntil, part: { refusal: id, whole: polled } });
+      }
+    }
+  }
+
+  #enqueue(batch: Batch<S>): void {
+    this.#queue[rankOf(batch, this.#options.plan)]?.push(batch);
+  }
+}
