@@ -30,7 +30,7 @@ export interface Surroundings {
 }
 
 /** The pauses before others' claims are looked at again: at all such shards at once, and ever more seldom. */
-const FIRST_REREAD_MS = 250;
+const FIRST_REREAD_MS = 200;
 const LONGEST_REREAD_MS = 1_000;
 const REREAD_GROWTH = 1.1;
 /** Most hosts that a request hands over at its end. */
@@ -55,7 +55,7 @@ export function nextSteps<S extends KnownShard>(situation: Situation<S>, around:
   const oldestLook = Math.min(...looking.values(), looks.length > 0 ? situation.nextLook : Infinity);
   const waiting = findings.filter(({ waits }) => waits);
   const isLooked = (shard: S): boolean => looking.has(shard) || looks.some((look) => look.shard === shard);
-  const plansReread = reread !== 'planned' && waiting.some(({ shard }) => !isLooked(shard));
+  const plansReread = reread !== 'planned' && !situation.isClaiming && waiting.some(({ shard }) => !isLooked(shard));
   return {
     looks,
     decided: [...visits.values()].flatMap(({ decided }) => decided),

@@ -38,8 +38,9 @@ export class PollQueue<S = ShardActor> {
   readonly aborted = new Set<Batch<S>>();
   /** Hosts that are, or will be, polled alone to show whether the service answers at all; none once somebody was answered. */
   readonly probes = new Set<string>();
-  /** What is still to be written. */
+  /** What is still to be written, and what is being written. */
   ended: Ended<S>[] = [];
+  readonly writing = new Set<Batch<S>>();
   service = NEVER_ANSWERED;
   readonly #options: PollQueueOptions;
   readonly #queue: Batch<S>[][] = [[], [], [], []];
@@ -57,12 +58,12 @@ export class PollQueue<S = ShardActor> {
     return this.#queue.flat();
   }
 
-  /** What is queued or polled, or will be once it is claimed; what waits for probes takes no room. */
+  /** What is queued, polled or written, or will be once it is claimed; what waits for probes takes no room. */
   loadWith(claiming: readonly (readonly Target<S>[])[]): Load {
     let hosts = 0;
     let apart = 0;
     const { plan } = this.#options;
-    const batches = [...this.queued, ...this.underWay].map(({ targets }) => targets);
+    const batches = [...this.queued, ...this.underWay, ...this.writing].map(({ targets }) => targets);
     for (const batch of [...batches, ...claiming.flatMap((targets) => cutIntoPolls(targets, plan))]) {
       const [first] = batch;
       if (first === undefined || first.doubt === 'waits') continue;

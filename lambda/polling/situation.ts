@@ -49,6 +49,11 @@ export class Situation<S extends KnownShard = ShardActor> {
     return isProbe(batch) && this.polls.queued.some((other) => isWaiting(other) && this.isWanted(other));
   }
 
+  /** Whether claims are being written, which look at what others have claimed, too. */
+  get isClaiming(): boolean {
+    return this.#claiming.size > 0;
+  }
+
   /** What is claimed, queued or polled already. */
   get load(): Load {
     return this.polls.loadWith(Array.from(this.#claiming, targetsOf));
@@ -74,6 +79,7 @@ export class Situation<S extends KnownShard = ShardActor> {
     for (const [shard, findings] of steps.found) this.wanted.found(shard, findings);
     this.handedOver(steps.handOver, now);
     this.polls.ended = [];
+    for (const { batch } of steps.writes) this.polls.writing.add(batch);
     this.#claimsBegun(steps.claims);
     this.#pollsBegun(steps);
   }
@@ -115,9 +121,10 @@ export class Situation<S extends KnownShard = ShardActor> {
   }
 
   /** An outcome was written, as far as the table took it. */
-  written({ targets }: Batch<S>): void {
-    for (const { host } of targets) this.polled.add(host);
-    this.#free(targets);
+  written(batch: Batch<S>): void {
+    this.polls.writing.delete(batch);
+    for (const { host } of batch.targets) this.polled.add(host);
+    this.#free(batch.targets);
   }
 
   /** Whether a host was handed over so short a time ago that it is not again: nothing has come of it yet. */

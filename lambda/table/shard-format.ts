@@ -35,8 +35,9 @@ interface Columns {
   vtime: (number | null)[];
   tries: [host: number, reason: number, sentAt: number, endedAt: number, pauseMs: number][];
   owners: string[];
-  /** The last is absent in a shard of before it was kept. */
-  claims: [host: number, owner: number, until: number, since?: number][];
+  /** For how long each owner claims, in milliseconds; absent in a shard of before that was kept. */
+  spans?: number[];
+  claims: [host: number, owner: number, until: number][];
   purges: [host: number, at: number][];
   /** Absent in a shard of before there were companies. */
   companies?: CompanyRow[];
@@ -96,6 +97,7 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
     vtime: [],
     tries: [],
     owners: [],
+    spans: [],
     claims: [],
     purges: [],
     companies: [],
@@ -116,9 +118,13 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
       columns.tries.push([i, REASONS.indexOf(reason), sentAt - base, endedAt - sentAt, pauseMs]);
     }
     if (claim !== undefined) {
-      let owner = columns.owners.indexOf(claim.owner);
-      if (owner === -1) owner = columns.owners.push(claim.owner) - 1;
-      columns.claims.push([i, owner, claim.until - base, claim.since - base]);
+      const span = claim.until - claim.since;
+      let owner = columns.owners.findIndex((name, row) => name === claim.owner && columns.spans?.[row] === span);
+      if (owner === -1) {
+        owner = columns.owners.push(claim.owner) - 1;
+        columns.spans?.push(span);
+      }
+      columns.claims.push([i, owner, claim.until - base]);
     }
     if (purgedAt !== undefined) columns.purges.push([i, purgedAt - base]);
     packAnnouncements(columns, i, entry);
@@ -174,8 +180,9 @@ export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Ent
     tries.set(i, { level: 'unknown', reason: reasonAt(reason), sentAt: from, endedAt: from + endedAt, pauseMs });
   }
   const claims = new Map<number, Claim>();
-  for (const [i, owner, until, since = until] of columns.claims) {
-    claims.set(i, { owner: columns.owners[owner] ?? '', since: base + since, until: base + until });
+  for (const [i, owner, end] of columns.claims) {
+    const until = base + end;
+    claims.set(i, { owner: columns.owners[owner] ?? '', since: until - (columns.spans?.[owner] ?? 0), until });
   }
   const purges = new Map(columns.purges.map(([i, at]) => [i, base + at]));
   const companies = new Map<number, Company>();

@@ -111,7 +111,7 @@ describe('a host that somebody else has claimed', () => {
       expect(told(again)).toEqual({ looks: ['strong 0'] });
       story.look(again.looks);
     }
-    expect(delays[0]).toBeCloseTo(250 * 0.875);
+    expect(delays[0]).toBeCloseTo(200 * 0.875);
     expect(delays.at(-1)).toBeCloseTo(1_000 * 0.875);
     expect(delays).toEqual(delays.toSorted((a, b) => a! - b!));
   });
@@ -340,6 +340,20 @@ describe('a batch to which nobody was answered', () => {
     story.now += SECOND;
     story.end(probe!);
     expect(sizes(story.sent())).toEqual([50, 47]);
+  });
+
+  test('leaves room for others also when many wait for an answer at once', () => {
+    const story = new Story({ requestCount: 10, parallelPolls: 10 });
+    const company = { most: 5, at: story.now - 60 * SECOND, before: 10 };
+    for (const host of names(100)) story.shards[0]!.entries.set(host, { definite: false, asked: 0, company });
+    story.want(names(100));
+    const probes = story.sent();
+    expect(sizes(probes)).toEqual([1, 1, 1]);
+    story.now += SECOND;
+    for (const probe of probes) story.end(probe);
+    expect(sizes(story.sent())).toEqual([5, 5, 5, 5, 5, 5, 5, 5]);
+    story.want(['new-200']);
+    expect(story.sent().map(hostsOf)).toEqual([['new-200']]);
   });
 
   test('shares the outcome of the probes where nobody is answered: the service hangs', () => {

@@ -101,6 +101,16 @@ describe('a packed shard', () => {
     expect(old).toEqual(unpackShard(packed, TIMING));
   });
 
+  test('of before it was kept since when a claim holds is read as one of this moment', () => {
+    const claim = { owner: 'a', since: NOW, until: NOW + 22 * SECOND };
+    const packed = packShard(new Map([['a', entry({ claim })]]));
+    expect(unpackShard(packed, TIMING).get('a')?.claim).toEqual(claim);
+    const { spans, ...before } = JSON.parse(inflateSync(packed).toString()) as Record<string, unknown>;
+    expect(spans).toEqual([22 * SECOND]);
+    const old = unpackShard(deflateSync(JSON.stringify(before)), TIMING);
+    expect(old.get('a')?.claim).toEqual({ ...claim, since: claim.until });
+  });
+
   test('is judged by the configured validity of the reader, so that a shorter one holds at once', () => {
     const shard = packShard(new Map([['a', entry({ attestation: attestation({ vtime: NOW, receivedAt: NOW }) })]]));
     const shorter = unpackShard(shard, { validityMs: SECOND, recheckMs: SECOND });
