@@ -11,7 +11,7 @@ import type { HandOver } from './hand-over.ts';
 import { isKnown, leftBy, nextSteps } from './next-steps.ts';
 import type { Outcome, Polled } from './outcome.ts';
 import { Poller, type PollerOptions } from './poller.ts';
-import type { PollPlan, Stale } from './polls.ts';
+import { type PollPlan, type Stale, targetsOf } from './polls.ts';
 import { Situation } from './situation.ts';
 import { type Ended, isNothing, type Steps } from './steps.ts';
 import type { Waiter } from './waiter.ts';
@@ -132,17 +132,13 @@ export class HostResolver {
 
   #take({ looks, claims, handOver, sends, aborts, writes, rereadInMs }: Steps<ShardActor>): void {
     if (looks.length > 0) this.#do(this.#look(looks), () => true);
-    if (claims.length > 0) this.#do(this.#claim(claims), () => this.#isWanted(claims));
+    if (claims.length > 0)
+      this.#do(this.#claim(claims), () => targetsOf(claims).some((target) => this.#situation.wanted.has(target)));
     if (handOver.length > 0) this.#doBeside(this.#handOver(handOver));
     for (const { batch, limitMs } of sends) this.#do(this.#poll(batch, limitMs), () => this.#situation.isWanted(batch));
     for (const batch of aborts) this.#aborts.get(batch)?.abort();
     for (const ended of writes) this.#do(this.#write(ended), () => this.#situation.isWanted(ended.batch));
     if (rereadInMs !== undefined) void this.#reread(rereadInMs);
-  }
-
-  #isWanted(claims: readonly Stale<ShardActor>[]): boolean {
-    const { wanted } = this.#situation;
-    return claims.some(({ shard, hosts }) => hosts.some(({ host }) => wanted.has({ shard, host })));
   }
 
   async #look(looks: Steps<ShardActor>['looks']): Promise<void> {

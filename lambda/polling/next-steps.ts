@@ -39,7 +39,7 @@ const MOST_LEFT = 1_000;
 export function nextSteps<S extends KnownShard>(situation: Situation<S>, around: Surroundings): Steps<S> {
   const { looked, looking, polled, reread } = situation;
   const looks: Steps<S>['looks'][number][] = [];
-  const visits = new Map<S, Visit<S>>();
+  const visits = new Map<S, ReturnType<typeof goThrough<S>>>();
   const shards = situation.wanted.shards;
   for (const [shard, wanted] of shards) {
     const isReread = reread === 'due' && wanted.waits;
@@ -107,20 +107,17 @@ export function leftBy<S extends KnownShard>(
   return hosts.flat().slice(0, MOST_LEFT);
 }
 
-/** What was found of the wanted hosts of a shard, and what of it is to be done at once. */
-interface Visit<S> extends Pick<Steps<S & KnownShard>, 'handOver'> {
-  readonly findings: Findings;
-  readonly decided: Steps<S & KnownShard>['decided'];
-}
-
-/** @param only the hosts to go through; absent for all */
+/**
+ * What was found of the wanted hosts of a shard, and what of it is to be done at once.
+ * @param only the hosts to go through; absent for all
+ */
 function goThrough<S extends KnownShard>(
   shard: S,
   wanted: Wanted,
   situation: Situation<S>,
   around: Surroundings,
   only: ReadonlySet<string> | undefined,
-): Visit<S> {
+) {
   const { now, owner, plan, timing } = around;
   const decided: Steps<S>['decided'][number][] = [];
   const handOver: string[] = [];
@@ -146,7 +143,8 @@ function goThrough<S extends KnownShard>(
     const most = mostTogether(host, entry, now, plan.requestCount);
     stale.push({ host, most, doubt: isInDoubt ? 'waits' : undefined });
   }
-  return { decided, handOver, findings: only === undefined ? { stale, waits } : wanted };
+  const findings: Findings = only === undefined ? { stale, waits } : wanted;
+  return { decided, handOver, findings };
 }
 
 /** Whether none of those who wait has the time to poll. */

@@ -11,7 +11,7 @@ import {
   type Polled,
   polledOf,
 } from './outcome.ts';
-import { cutIntoPolls, halves, isApart, type Load, type PollPlan } from './polls.ts';
+import { cutIntoPolls, isApart, type Load, type PollPlan } from './polls.ts';
 import { afterPart, type Decided, newRefusal, type PartEnd, type Refusal } from './refusal.ts';
 import type { Ended } from './steps.ts';
 
@@ -30,7 +30,7 @@ const unchanged: Outcome = (_host, entry) => entry;
 
 /**
  * The polls of an environment: batches that wait for their turn, those that are under way, and what became of those that
- * ended. Data, which changes by what it is told; which of the batches are sent or dropped, and when, is decided elsewhere.
+ * ended. Data, which changes by what it is told.
  */
 export class PollQueue<S = ShardActor> {
   readonly underWay = new Set<Batch<S>>();
@@ -162,9 +162,10 @@ export class PollQueue<S = ShardActor> {
     else this.#refusals.set(id, refusal);
     this.ended.push(...stand);
     for (const { batch, polled } of cut) {
-      const { claimedUntil } = batch;
-      for (const targets of halves(batch.targets)) {
-        this.#enqueue({ targets, claimedUntil, part: { refusal: id, whole: polled } });
+      const { claimedUntil, targets } = batch;
+      const middle = Math.ceil(targets.length / 2);
+      for (const half of [targets.slice(0, middle), targets.slice(middle)]) {
+        this.#enqueue({ targets: half, claimedUntil, part: { refusal: id, whole: polled } });
       }
     }
   }

@@ -17,6 +17,11 @@ export interface Stale<S> {
   readonly hosts: readonly StaleHost[];
 }
 
+/** The hosts of claims, each with its shard. */
+export function targetsOf<S>(claims: readonly Stale<S>[]): (StaleHost & { readonly shard: S })[] {
+  return claims.flatMap(({ shard, hosts }) => hosts.map((host) => ({ ...host, shard })));
+}
+
 export interface PollPlan {
   /** Most hosts in one poll. */
   readonly requestCount: number;
@@ -103,12 +108,6 @@ function kindOf(host: StaleHost, plan: PollPlan): number {
   return isApart(host, plan) ? 1 : 0;
 }
 
-/** The two halves of what was refused as a whole. */
-export function halves<T>(hosts: readonly T[]): [T[], T[]] {
-  const middle = Math.ceil(hosts.length / 2);
-  return [hosts.slice(0, middle), hosts.slice(middle)];
-}
-
 const MOST_PROBES = 3;
 
 /**
@@ -123,8 +122,8 @@ export function withProbes<S>(
   plan: PollPlan,
   random: () => number,
 ): readonly Stale<S>[] {
-  const doubtful = stale
-    .flatMap(({ shard, hosts }) => hosts.map(({ host, doubt }) => ({ shard, host, doubt, rank: random() })))
+  const doubtful = targetsOf(stale)
+    .map((target) => ({ ...target, rank: random() }))
     .filter(({ doubt }) => doubt !== undefined)
     .sort((a, b) => b.rank - a.rank);
   const [any, ...others] = doubtful;

@@ -4,7 +4,7 @@ import { isOver } from '../trust/time.ts';
 import { type Batch, type Claimed, isProbe, isWaiting } from './batch.ts';
 import type { PollEnd, Polled } from './outcome.ts';
 import { PollQueue, type PollQueueOptions } from './poll-queue.ts';
-import type { Load, Stale } from './polls.ts';
+import { type Load, type Stale, targetsOf } from './polls.ts';
 import type { Steps } from './steps.ts';
 import type { Waiter } from './waiter.ts';
 import { type KnownShard, type Place, WantedHosts } from './wanted-hosts.ts';
@@ -98,18 +98,11 @@ export class Situation<S extends KnownShard = ShardActor> {
     this.#claiming.delete(claims);
     const taken = new Set(claimed.flatMap(({ targets }) => targets.map(({ host }) => host)));
     this.#free(targetsOf(claims).filter(({ host }) => !taken.has(host)));
-    const [without = [], withClaim = []] = [false, true].map((isClaimed) =>
-      claimed.filter(({ until }) => (until !== undefined) === isClaimed),
-    );
-    const earliest = Math.min(...withClaim.map(({ until }) => until ?? Infinity));
-    this.polls.add(
-      withClaim.flatMap(({ targets }) => targets),
-      earliest,
-    );
-    this.polls.add(
-      without.flatMap(({ targets }) => targets),
-      undefined,
-    );
+    const byClaim = Map.groupBy(claimed, ({ until }) => until !== undefined);
+    for (const [isClaimed, its] of byClaim) {
+      const claimedUntil = isClaimed ? Math.min(...its.map(({ until }) => until ?? Infinity)) : undefined;
+      this.polls.add(its.map(({ targets }) => targets).flat(), claimedUntil);
+    }
   }
 
   /** A poll has ended. */
@@ -173,8 +166,4 @@ export class Situation<S extends KnownShard = ShardActor> {
       this.wanted.changed(shard);
     }
   }
-}
-
-function targetsOf<S>(claims: readonly Stale<S>[]) {
-  return claims.flatMap(({ shard, hosts }) => hosts.map((host) => ({ ...host, shard })));
 }

@@ -2,7 +2,6 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   cutIntoPolls,
-  halves,
   type Load,
   mostApart,
   nextClaims,
@@ -85,18 +84,6 @@ describe('hosts that are polled apart', () => {
     const mixed = { shard: 'a', hosts: [...a!.hosts, { host: 'full', most: 10 }] };
     expect(nextClaims([mixed], load(0, 3), PLAN)).toEqual([{ shard: 'a', hosts: [{ host: 'full', most: 10 }] }]);
     expect(sizesOf(nextClaims([mixed], load(0), PLAN))).toEqual([4]);
-  });
-});
-
-describe('halves', () => {
-  test.each([
-    [2, [1, 1]],
-    [3, [2, 1]],
-    [41, [21, 20]],
-  ])('of %d hosts are %j', (count, sizes) => {
-    const hosts = Array.from({ length: count }, (_, i) => i);
-    expect(halves(hosts).map((half) => half.length)).toEqual(sizes);
-    expect(halves(hosts).flat()).toEqual(hosts);
   });
 });
 
