@@ -6,6 +6,7 @@ import { ClientCertificateSource } from './service/client-certificate-source.ts'
 import type { Clock } from './clock.ts';
 import { ComputeAttestationCache } from './attestation/compute-attestation-cache.ts';
 import { type Config, loadConfig } from './config.ts';
+import { KeptConnections } from './kept-connections.ts';
 import type { Counts } from './log/counts.ts';
 import type { Timing } from './trust/time.ts';
 import { EventBus } from './events/event-bus.ts';
@@ -33,7 +34,11 @@ export function composeParts(env: NodeJS.ProcessEnv, clock: Clock, counts: Count
   const shardCount = shardCountOf(config.fleetSize);
   const client = new DynamoDBClient({
     maxAttempts: 1, // the table tries again itself, for as long as the request's deadline allows
-    requestHandler: { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true },
+    requestHandler: new KeptConnections({
+      connectionTimeout: 1_000,
+      requestTimeout: 2_000,
+      throwOnRequestTimeout: true,
+    }),
   });
   const secret = new SecretsManagerSecret(config.secretId);
   const connection = new HttpsClientAuthConnection({

@@ -1,4 +1,5 @@
 import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { KeptConnections } from '../kept-connections.ts';
 import type { Counts } from '../log/counts.ts';
 import type { Announcement } from '../trust/announcement.ts';
 import { toTrustEvent } from './trust-event.ts';
@@ -45,8 +46,12 @@ export class EventBus {
     try {
       const { EventBridgeClient, PutEventsCommand } = await import('./event-bridge.ts');
       this.#client ??= new EventBridgeClient({
-        maxAttempts: 2, // a kept connection may have ended while the environment was frozen
-        requestHandler: { connectionTimeout: 1_000, requestTimeout: CALL_MS, throwOnRequestTimeout: true },
+        maxAttempts: 2,
+        requestHandler: new KeptConnections({
+          connectionTimeout: 1_000,
+          requestTimeout: CALL_MS,
+          throwOnRequestTimeout: true,
+        }),
       });
       const Entries = batch.map(({ host, announcement }) => ({
         ...toTrustEvent(host, announcement),

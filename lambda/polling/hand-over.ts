@@ -1,5 +1,6 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import type { Clock } from '../clock.ts';
+import { KeptConnections } from '../kept-connections.ts';
 import type { Counts } from '../log/counts.ts';
 import { isOver } from '../trust/time.ts';
 
@@ -48,8 +49,12 @@ export class HandOver {
     try {
       const { InvokeCommand, LambdaClient } = await import('./lambda-client.ts');
       this.#client ??= new LambdaClient({
-        maxAttempts: 2, // a kept connection may have ended while the environment was frozen
-        requestHandler: { connectionTimeout: 500, requestTimeout: CALL_MS, throwOnRequestTimeout: true },
+        maxAttempts: 2,
+        requestHandler: new KeptConnections({
+          connectionTimeout: 500,
+          requestTimeout: CALL_MS,
+          throwOnRequestTimeout: true,
+        }),
       });
       const command = new InvokeCommand({
         FunctionName: this.#functionName,

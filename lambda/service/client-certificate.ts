@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { ClientCertificateError } from '../errors.ts';
+import { KeptConnections } from '../kept-connections.ts';
 import { isSince } from '../trust/time.ts';
 
 /** What the attestation service is shown, and what it is recognised by: PEM text. */
@@ -49,7 +50,11 @@ export class SecretsManagerSecret implements Secret {
     const { GetSecretValueCommand, SecretsManagerClient } = await import('./secrets-manager.ts');
     this.#client ??= new SecretsManagerClient({
       maxAttempts: 2,
-      requestHandler: { connectionTimeout: 2_000, requestTimeout: 4_000, throwOnRequestTimeout: true },
+      requestHandler: new KeptConnections({
+        connectionTimeout: 2_000,
+        requestTimeout: 4_000,
+        throwOnRequestTimeout: true,
+      }),
     });
     let value: { VersionId?: string | undefined; SecretString?: string | undefined };
     try {

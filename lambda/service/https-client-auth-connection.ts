@@ -4,12 +4,10 @@ import { type ClientCertificateSource, Refused } from './client-certificate-sour
 import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
 import { PollError } from '../errors.ts';
+import { SAFE_IDLE_MS } from '../kept-connections.ts';
 import { isOver, isSince } from '../trust/time.ts';
 import type { CertificateVersion } from './secret-watch.ts';
 import type { Fault, TlsConnection } from './tls-connection.ts';
-
-/** Longer than the usual pause between two requests of a scheduler, shorter than what servers usually keep. */
-const KEEP_ALIVE_MS = 30_000;
 
 export interface HttpsClientAuthConnectionOptions {
   readonly server: string;
@@ -68,7 +66,7 @@ export class HttpsClientAuthConnection implements Connection {
     const [{ TlsConnection }, first] = await abortable(needs, signal);
     const open = (certificate: CertificateVersion): TlsConnection => {
       certificates.measure(certificate);
-      return new TlsConnection({ server, port, certificate, keepAliveMs: KEEP_ALIVE_MS });
+      return new TlsConnection({ server, port, certificate, keepAliveMs: SAFE_IDLE_MS });
     };
     let connection = this.#take(first) ?? open(first);
     for (;;) {
@@ -119,7 +117,7 @@ export class HttpsClientAuthConnection implements Connection {
     for (const connection of this.#idle) {
       // Its own timer does not run while the environment is frozen.
       const { idleSince } = connection;
-      const isFresh = isSince(now, idleSince) && !isOver(idleSince + KEEP_ALIVE_MS, now);
+      const isFresh = isSince(now, idleSince) && !isOver(idleSince + SAFE_IDLE_MS, now);
       const made = connection.certificate;
       const isSame = made.version === version && made.certificate.ca === certificate.ca;
       if (connection.isOpen && isFresh && isSame) usable.push(connection);

@@ -62,6 +62,15 @@ export class LambdaEnvironment {
     this.#child.send({ clockOffsetMs });
   }
 
+  /** Stops it as it stands, as Lambda does between invocations, until it is thawed. */
+  freeze(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#child.kill('SIGCONT');
+  }
+
   /** The log line of the request that was answered last; lines come through a pipe, and so a moment after the answer. */
   async lastLine(requests = this.#lastId): Promise<LogLine> {
     while (this.lines.length < requests) await new Promise<void>((resolve) => this.#lineWaiters.push(resolve));

@@ -106,17 +106,17 @@ async function environmentFor(service: Service): Promise<LambdaEnvironment> {
 
 /**
  * Sends requests at a steady rate, each about a host of its own, and expects every host to pass.
- * @param events what happens when, in seconds from the start
+ * @param events what happens when, in seconds from the start; told when all that were sent by then are answered, and waited for
  */
 async function expectNoRequestFails(
   environment: LambdaEnvironment,
   seconds: number,
-  events: Readonly<Record<number, () => void>>,
+  events: Readonly<Record<number, (answered: Promise<unknown>) => unknown>>,
 ): Promise<void> {
   const answers: Promise<APIGatewayProxyStructuredResultV2>[] = [];
   const ticks = setInterval(SECOND / PER_SECOND);
   for (let sent = 0; sent < seconds * PER_SECOND; sent++) {
-    events[sent / PER_SECOND]?.();
+    await events[sent / PER_SECOND]?.(Promise.all(answers));
     answers.push(environment.invoke(filterEvent([`compute-${sent}.example.com`])));
     await ticks.next();
   }
@@ -168,7 +168,7 @@ describe('while the service is polled 20 times a second, no request fails', () =
     30 * SECOND,
   );
 
-  /** Lets so much time pass that the secret is looked at. */
+  /** Lets so much time pass that the secret is looked at. A request that is under way would have no time left then. */
   function passFiveMinutes(environment: LambdaEnvironment, service: Service): void {
     service.clockOffsetMs = 5 * MINUTE;
     environment.turnClock(service.clockOffsetMs);
@@ -180,7 +180,8 @@ describe('while the service is polled 20 times a second, no request fails', () =
       const service = await Service.start(refusal);
       const environment = await environmentFor(service);
       await expectNoRequestFails(environment, 2, {
-        1: () => {
+        1: async (answered) => {
+          await answered;
           keepSecret(renewed);
           passFiveMinutes(environment, service);
         },
@@ -196,7 +197,8 @@ describe('while the service is polled 20 times a second, no request fails', () =
     const service = await Service.start('in the handshake');
     const environment = await environmentFor(service);
     await expectNoRequestFails(environment, 2, {
-      1: () => {
+      1: async (answered) => {
+        await answered;
         keepSecret({ cert: renewed.cert, key: old.key });
         passFiveMinutes(environment, service);
       },
@@ -210,7 +212,8 @@ describe('while the service is polled 20 times a second, no request fails', () =
     const environment = await environmentFor(service);
     const held = Promise.withResolvers<undefined>();
     await expectNoRequestFails(environment, 4, {
-      1: () => {
+      1: async (answered) => {
+        await answered;
         cloud.secretsManager.before = () => held.promise;
         passFiveMinutes(environment, service);
       },
