@@ -4,7 +4,7 @@
  * swallow that. A frozen environment is idle, too.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import http from 'node:http';
+import type { Agent } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
@@ -31,13 +31,15 @@ const attempts = new AsyncLocalStorage<Attempt>();
  * used before brings a fault, or no byte for half a second, the request is sent once more over a new one. That is nobody's fault.
  */
 export class KeptConnections extends NodeHttpHandler {
-  readonly #agents: readonly http.Agent[];
+  readonly #agents: readonly Agent[];
   readonly #idleSince = new WeakMap<Socket, number>();
   readonly #now: () => number;
 
   /** @param now epoch milliseconds; the wall clock, unless a test turns it */
   constructor(options: NodeHttpHandlerOptions, now: () => number = Date.now) {
     const agentOptions = { keepAlive: true, maxSockets: 50 };
+    // Not imported: that would load Node's own undici at every start.
+    const http = process.getBuiltinModule('node:http');
     const agents = { httpAgent: new http.Agent(agentOptions), httpsAgent: new https.Agent(agentOptions) };
     super({ ...options, ...agents });
     this.#agents = Object.values(agents);
