@@ -84,7 +84,9 @@ export class ClientCertificateSource {
     this.#accepted.add(certificate.version);
     const known = [this.#current.certificate, this.#previous.certificate];
     const isKnown = known.some((one) => one?.version === certificate.version);
-    if (isAnother && isKnown) this.#use(certificate);
+    // The current secret may name other authorities than when the poll was sent.
+    const ca = this.#current.certificate?.certificate.ca ?? certificate.certificate.ca;
+    if (isAnother && isKnown && ca === certificate.certificate.ca) this.#use(certificate);
   }
 
   measure({ certificate }: CertificateVersion): void {
@@ -119,8 +121,13 @@ export class ClientCertificateSource {
   }
 
   #use(certificate: CertificateVersion | undefined): void {
-    if (certificate === undefined || certificate.version === this.#inUse?.version) return;
+    if (certificate === undefined || isSame(certificate, this.#inUse)) return;
     if (this.#inUse !== undefined) this.#options.counts.add('CertificateChanges');
     this.#inUse = certificate;
   }
+}
+
+/** Whether two are one: a version that was the previous one may have had the authorities of a later one. */
+function isSame(a: CertificateVersion, b: CertificateVersion | undefined): boolean {
+  return a.version === b?.version && a.certificate.ca === b.certificate.ca;
 }

@@ -337,6 +337,46 @@ describe('the previous certificate', () => {
     await expect(get()).resolves.toBe('third');
   });
 
+  describe('with the authorities of the current one, once the secret is rolled back to it,', () => {
+    async function rollBack() {
+      const other = await CertificateAuthority.create('Another CA');
+      const all = setUp();
+      const { secret, clock, source, get, getAnother } = all;
+      secret.rotate('second', JSON.stringify({ ...(JSON.parse(text) as object), ca: other.cert }));
+      await get();
+      const mixed = await getAnother(refusedOf('second'));
+      if (mixed === undefined) throw new Error('there is no previous one');
+      source.accepted(mixed, true);
+      expect((await clock.run(source.get())).certificate.ca).toBe(other.cert);
+      secret.rotate('first');
+      return { ...all, mixed };
+    }
+
+    test('gives way to itself with its own', async () => {
+      const { clock, source } = await rollBack();
+      await clock.advance(5 * MINUTE);
+      await expect(clock.run(source.get())).resolves.toMatchObject({
+        version: 'first',
+        certificate: { ca: authority.cert },
+      });
+    });
+
+    test('does so too where a refusal shows that', async () => {
+      const { clock, source, getAnother } = await rollBack();
+      await clock.advance(5 * SECOND);
+      await getAnother(refusedOf('first'));
+      expect((await clock.run(source.get())).certificate.ca).toBe(authority.cert);
+    });
+
+    test('does not come back where a poll is answered that was sent before', async () => {
+      const { clock, source, mixed } = await rollBack();
+      await clock.advance(5 * MINUTE);
+      await clock.run(source.get());
+      source.accepted(mixed, true);
+      expect((await clock.run(source.get())).certificate.ca).toBe(authority.cert);
+    });
+  });
+
   test('of no use is logged as what it is, and as the previous one', async () => {
     const { secret, counts, get, getAnother } = setUp();
     await get();
