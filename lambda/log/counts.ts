@@ -20,6 +20,7 @@ export type CountName =
   | 'UnaskedAnswers'
   | 'FutureVtimes'
   | 'LateVtimes'
+  | 'ZonelessVtimes'
   | 'TableFaults'
   | 'TableConflicts'
   | 'DamagedShards'

@@ -52,13 +52,14 @@ export class Poller {
     const { answers, sentAt, receivedAt, otherCase, newestVtime } = result;
     counts.add('UnaskedAnswers', result.unasked);
     counts.add('FutureVtimes', result.futureVtimes);
+    counts.add('ZonelessVtimes', result.zonelessVtimes);
     for (let i = 0; i < otherCase; i++) counts.fault('NamesInOtherCase', OTHER_CASE);
     if (newestVtime !== undefined) counts.measure('VtimeDifference', receivedAt - newestVtime);
     const shared = new SharedAttestations();
     const attestations = new Map<string, Attestation>();
     for (const [host, answer] of answers) {
       const attestation = shared.of(toAttestation(answer, sentAt, receivedAt, timing));
-      if (isLate(attestation)) counts.add('LateVtimes');
+      if (attestation.vtime !== undefined && isLate(attestation)) counts.add('LateVtimes');
       attestations.set(host, attestation);
     }
     return { sentAt, endedAt: receivedAt, attestations };

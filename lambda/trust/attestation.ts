@@ -6,7 +6,7 @@ import { isFromNow, type Timing } from './time.ts';
 export interface Answer {
   readonly level: TrustLevel;
   readonly reason: Reason;
-  /** When the service validated the host; absent where it said no usable time. */
+  /** When the service validated the host; absent where it said no time, or none with a zone. */
   readonly vtime?: number;
 }
 
@@ -16,9 +16,12 @@ export interface Attestation extends Answer {
   readonly validUntil: number;
 }
 
-/** Makes an attestation of an answer: valid from the service's time or ours, whichever is earlier. */
+/**
+ * Makes an attestation of an answer: valid from the service's time or ours, whichever is earlier; where the service said
+ * none, from when it was asked, since it may have validated the host as early as that.
+ */
 export function toAttestation(answer: Answer, sentAt: number, receivedAt: number, timing: Timing): Attestation {
-  const from = answer.vtime === undefined ? receivedAt : Math.min(answer.vtime, receivedAt);
+  const from = answer.vtime === undefined ? sentAt : Math.min(answer.vtime, receivedAt);
   return { ...answer, sentAt, receivedAt, validUntil: from + timing.validityMs };
 }
 

@@ -680,10 +680,6 @@ describe('The time (`vtime`) in what a reply says of one host', () => {
       like((good) => good.slice(0, 10)),
     ),
     time(
-      'a time without a zone',
-      like((good) => good.slice(0, -1)),
-    ),
-    time(
       'a time with a space for its `T`',
       like((good) => good.replace('T', ' ')),
     ),
@@ -700,7 +696,7 @@ describe('The time (`vtime`) in what a reply says of one host', () => {
       like((good) => `${good.slice(0, 11)}24:00:00Z`),
     ),
     time('`09/09/12`', () => '09/09/12'),
-    time('a C time with the wrong day of the week', () => 'Mon Dec 3 09:12:30 2013'),
+    time('a C time with a zone by its name', () => 'Tue Dec 3 09:12:30 CET 2013'),
     time(
       'a line break after it',
       like((good) => `${good}\n`),
@@ -712,6 +708,19 @@ describe('The time (`vtime`) in what a reply says of one host', () => {
     {
       ...time('a number of milliseconds as a text', () => String(Date.now() + clockMs)),
       sees: 'the host passes',
+    },
+    {
+      ...time(
+        'a time without a zone',
+        like((good) => good.slice(0, -1)),
+      ),
+      sees: 'the host passes',
+      counts: { ZonelessVtimes: 1 },
+    },
+    {
+      ...time('a C time, which has no zone, with the month for its minutes', () => 'Tue Dec 3 09:12:30 2013'),
+      sees: 'the host passes',
+      counts: { ZonelessVtimes: 1 },
     },
     {
       ...time('older than the validity', () => vtime(LATER_MS)),

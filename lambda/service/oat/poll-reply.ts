@@ -13,6 +13,8 @@ export interface PollReply {
   readonly newestVtime?: number;
   /** Hosts whose vtime lies after the receipt: it gains nothing. */
   readonly futureVtimes: number;
+  /** Hosts whose vtime states no zone: it says nothing of when. */
+  readonly zonelessVtimes: number;
 }
 
 /** The service's words beside the two levels; each leaves the level unknown and is its own reason. */
@@ -34,6 +36,7 @@ export function parsePollReply(body: unknown, asked: ReadonlySet<string>, receiv
   const answers = new Map<string, Answer>();
   let unasked = 0;
   let otherCase = 0;
+  let zonelessVtimes = 0;
   // Made for the first entry that nobody asked for: a reply as it should be has none.
   let inLowerCase: ReadonlySet<string> | undefined;
   for (const entry of body['hosts'] as unknown[]) {
@@ -45,8 +48,10 @@ export function parsePollReply(body: unknown, asked: ReadonlySet<string>, receiv
       if (inLowerCase.has(host.toLowerCase())) otherCase++;
       continue;
     }
-    const answer = parseAnswer(entry);
+    const vtime = parseVtime(entry['vtime']);
+    const answer = parseAnswer(entry['trust_lvl'], vtime);
     const earlier = answers.get(host);
+    if (vtime === 'zoneless' && earlier === undefined) zonelessVtimes++;
     answers.set(host, earlier === undefined || agree(earlier, answer) ? answer : BAD_REPLY);
   }
   let futureVtimes = 0;
@@ -55,18 +60,19 @@ export function parsePollReply(body: unknown, asked: ReadonlySet<string>, receiv
     if (isFromFuture(answer, receivedAt)) futureVtimes++;
     if (answer.vtime !== undefined) newestVtime = Math.max(answer.vtime, newestVtime ?? answer.vtime);
   }
-  return { answers, unasked, otherCase, futureVtimes, ...(newestVtime === undefined ? {} : { newestVtime }) };
+  const counted = { unasked, otherCase, futureVtimes, zonelessVtimes };
+  return { answers, ...counted, ...(newestVtime === undefined ? {} : { newestVtime }) };
 }
 
-function parseAnswer(entry: Record<string, unknown>): Answer {
-  const word = entry['trust_lvl'];
-  const vtime = parseVtime(entry['vtime']);
-  const time = vtime === undefined ? {} : { vtime };
+function parseAnswer(word: unknown, vtime: ReturnType<typeof parseVtime>): Answer {
+  const time = typeof vtime === 'number' ? { vtime } : {};
   const undecided = UNDECIDED.find((known) => known === word);
   if (undecided !== undefined) return { level: 'unknown', reason: undecided, ...time };
   if (word !== 'trusted' && word !== 'untrusted') return { ...BAD_REPLY, ...time };
   if (vtime === undefined) return { level: 'unknown', reason: 'bad-vtime' };
-  return word === 'trusted' ? { level: word, reason: 'trusted', vtime } : { level: word, reason: 'untrusted', vtime };
+  return word === 'trusted'
+    ? { level: word, reason: 'trusted', ...time }
+    : { level: word, reason: 'untrusted', ...time };
 }
 
 function agree(a: Answer, b: Answer): boolean {

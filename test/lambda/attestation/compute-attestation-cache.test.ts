@@ -74,6 +74,35 @@ describe('one environment', () => {
     expect(attester.pollsOf(HOST)).toBe(1);
   });
 
+  test.each([
+    ['hours ago', 'Mon Nov 23 08:11:58 2026'],
+    ['hours ahead', '2099-11-23T21:11:58.000'],
+  ])('counts an answer whose time has no zone, and would be %s, from when it was asked for', async (_, vtime) => {
+    attester.vtime = () => vtime;
+    attester.latencyMs = 5_000;
+    const warm = environment();
+    const { passed, validUntil = 0 } = await clock.run(warm.ask([HOST]));
+    expect(passed).toEqual([HOST]);
+    expect(validUntil).toBe((attester.polls[0]?.sentAt ?? 0) + 60_000);
+    expect(warm.counts.takeMeasures()).toEqual(new Map());
+    expect(warm.counted()).toEqual({ Polls: 1, ZonelessVtimes: 1 });
+    await clock.advance(validUntil - clock.now() - 100);
+    for (const each of [warm, environment()]) {
+      expect(await clock.run(each.ask([HOST]))).toMatchObject({ passed: [HOST], validUntil });
+    }
+    expect(attester.polls).toHaveLength(1);
+    await clock.advance(100);
+    await clock.run(warm.ask([HOST]));
+    expect(attester.polls).toHaveLength(2);
+  });
+
+  test('counts no time without a zone as late where the poll took longer than the validity', async () => {
+    attester.vtime = () => 'Mon Nov 23 08:11:58 2026';
+    const hasty = environment({ validityMs: 500, recheckMs: 500 });
+    expect((await clock.run(hasty.ask([HOST]))).passed).toEqual([HOST]);
+    expect(hasty.counted()).toEqual({ Polls: 1, ZonelessVtimes: 1 });
+  });
+
   test('a pattern holds for what the table and memory know, too', async () => {
     const sameShard = HOSTS.filter((host) => shardOf(host, 4) === shardOf(HOST, 4)).slice(0, 2);
     await clock.run(environment().ask([...sameShard, HOST]));

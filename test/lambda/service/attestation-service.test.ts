@@ -94,6 +94,7 @@ describe('a poll', () => {
       unasked: 1,
       otherCase: 0,
       futureVtimes: 1,
+      zonelessVtimes: 0,
       newestVtime: NOW + SECOND + 1,
       sentAt: NOW,
       receivedAt: NOW + SECOND,

@@ -10,7 +10,7 @@ describe('validity', () => {
   test.each([
     ['the time of the service, where that is earlier', NOW - 9 * SECOND, NOW - 9 * SECOND],
     ['the receipt, where the time of the service is later: it gains nothing', WRONG, NOW],
-    ['the receipt, where the service said no time', undefined, NOW],
+    ['when the poll was sent, where the service said no time, or none with a zone', undefined, NOW - SECOND],
     ['the time of the service, however old', 0, 0],
   ])('counts from %s', (_, vtime, from) => {
     const answer = { level: 'trusted', reason: 'trusted', ...(vtime === undefined ? {} : { vtime }) } as const;

@@ -12,6 +12,8 @@ const ASKED = new Set(['compute-1', 'compute-2', 'compute-3', 'compute-4', 'comp
 const VTIME = NOW - 2 * SECOND;
 
 const trusted = (vtime = VTIME): Answer => ({ level: 'trusted', reason: 'trusted', vtime });
+const TRUSTED: Answer = { level: 'trusted', reason: 'trusted' };
+const UNTRUSTED: Answer = { level: 'untrusted', reason: 'untrusted' };
 const untrusted = (vtime = VTIME): Answer => ({ level: 'untrusted', reason: 'untrusted', vtime });
 const unknown = (reason: Answer['reason'], vtime?: number): Answer => ({
   level: 'unknown',
@@ -24,6 +26,7 @@ interface Case {
   readonly unasked?: number;
   readonly otherCase?: number;
   readonly futureVtimes?: number;
+  readonly zonelessVtimes?: number;
 }
 
 const CASES: Record<string, [title: string, expected: Case | undefined]> = {
@@ -36,12 +39,22 @@ const CASES: Record<string, [title: string, expected: Case | undefined]> = {
     { answers: { 'compute-1': trusted(VTIME + 120), 'compute-2': unknown('unknown', VTIME + 120) } },
   ],
   'mt-wilson-c-time': [
-    'the times of Mt. Wilson are read as UTC',
+    'the times of Mt. Wilson, which state no zone, are none, and counted',
+    { answers: { 'compute-1': TRUSTED, 'compute-2': UNTRUSTED }, zonelessVtimes: 2 },
+  ],
+  'zoneless-vtimes': [
+    'a time without a zone is none, of hosts that were asked for, whatever their level',
     {
       answers: {
-        'compute-1': trusted(Date.UTC(2026, 10, 23, 15, 11, 58)),
-        'compute-2': untrusted(Date.UTC(2026, 10, 23, 15, 11, 58)),
+        'compute-1': TRUSTED,
+        'compute-2': unknown('timeout'),
+        'compute-3': unknown('bad-reply'),
+        'compute-4': unknown('bad-vtime'),
+        'compute-5': TRUSTED,
+        'compute-6': unknown('bad-reply'),
       },
+      unasked: 1,
+      zonelessVtimes: 4,
     },
   ],
   'epoch-times': [
@@ -143,7 +156,7 @@ describe('a reply of PollHosts', () => {
         expect(reply).toBeUndefined();
         return;
       }
-      const { answers, unasked = 0, otherCase = 0, futureVtimes = 0 } = expected;
+      const { answers, unasked = 0, otherCase = 0, futureVtimes = 0, zonelessVtimes = 0 } = expected;
       const vtimes = Object.values(answers).flatMap(({ vtime }) => vtime ?? []);
       const newestVtime = vtimes.length === 0 ? undefined : Math.max(...vtimes);
       expect(reply).toEqual({
@@ -151,6 +164,7 @@ describe('a reply of PollHosts', () => {
         unasked,
         otherCase,
         futureVtimes,
+        zonelessVtimes,
         newestVtime,
       });
     },
@@ -183,6 +197,7 @@ describe('a reply of PollHosts', () => {
       { host_name: 'compute-1', trust_lvl: 'trusted', vtime: VTIME },
       { host_name: 'compute-2', trust_lvl: 'unknown', vtime: VTIME + 5 },
       { host_name: 'compute-3', trust_lvl: 'trusted', vtime: 'tomorrow' },
+      { host_name: 'compute-4', trust_lvl: 'trusted', vtime: '2036-11-23T16:00:00' },
       { host_name: 'somebody-else', trust_lvl: 'trusted', vtime: VTIME + 9 },
     ];
     expect(parsePollReply({ hosts }, ASKED, NOW)?.newestVtime).toBe(VTIME + 5);

@@ -20,20 +20,31 @@ describe('a vtime', () => {
     ['OAT 2.x with its other mapper', 1386062130120, '2013-12-03T09:15:30.120Z'],
     ['that as a string', '1386062130120', '2013-12-03T09:15:30.120Z'],
     ['the epoch', 0, '1970-01-01T00:00:00.000Z'],
-    ['Mt. Wilson, which says no zone and means UTC', 'Tue Dec 3 09:12:30 2013', '2013-12-03T09:12:30.000Z'],
-    ['Mt. Wilson, the day padded', 'Tue Dec  3 09:12:30 2013', '2013-12-03T09:12:30.000Z'],
-    ['Mt. Wilson, a day of two digits', 'Thu May 16 14:05:44 2013', '2013-05-16T14:05:44.000Z'],
   ])('of %s is read', (_, vtime, expected) => {
-    expect(new Date(parseVtime(vtime) ?? NaN).toISOString()).toBe(expected);
+    expect(new Date(Number(parseVtime(vtime))).toISOString()).toBe(expected);
   });
 
-  test('without a zone does not depend on the zone of the process', () => {
+  test.each([
+    ['Mt. Wilson', 'Tue Dec 3 09:12:30 2013'],
+    ['Mt. Wilson, the day padded', 'Tue Dec  3 09:12:30 2013'],
+    ['Mt. Wilson, a day of two digits', 'Thu May 16 14:05:44 2013'],
+    ['C, at the end of a month that is longer elsewhere', 'Sat Feb 29 09:12:30 2013'],
+    ['C, on another day of the week', 'Mon Dec 3 09:12:30 2013'],
+    ['ISO', '2013-05-16T14:14:44'],
+    ['ISO, with a fraction', '2013-05-16T14:14:44.881'],
+    ['ISO, the minutes where the month belongs', '2013-47-16T14:05:44'],
+    ['ISO, hour 24', '2013-05-16T24:00:00'],
+  ])('without a zone, of %s, is known for such, and says no time', (_, vtime) => {
+    expect(parseVtime(vtime)).toBe('zoneless');
+  });
+
+  test('does not depend on the zone of the process', () => {
     const module = new URL('../../../../lambda/service/oat/vtime.ts', import.meta.url).href;
     const script = `import(${JSON.stringify(module)}).then(({ parseVtime }) => {
-      console.log(new Date(0).getTimezoneOffset(), parseVtime('Tue Dec 3 09:12:30 2013'));
+      console.log(new Date(0).getTimezoneOffset(), ...['', 'Z'].map((zone) => parseVtime('2013-12-03T09:12:30' + zone)));
     })`;
     const output = execFileSync(process.execPath, ['-e', script], { encoding: 'utf8', env: { TZ: 'Asia/Tokyo' } });
-    expect(output.trim()).toBe(`-540 ${Date.UTC(2013, 11, 3, 9, 12, 30)}`);
+    expect(output.trim()).toBe(`-540 zoneless ${Date.UTC(2013, 11, 3, 9, 12, 30)}`);
   });
 
   test.each<[string, unknown]>([
@@ -46,7 +57,7 @@ describe('a vtime', () => {
     ['a text of spaces', '  '],
     ['what JavaScript takes for a date', '09/09/12'],
     ['an ISO date without a time', '2013-05-16'],
-    ['an ISO time without a zone', '2013-05-16T14:14:44.881'],
+    ['an ISO date and time in one', '20130516T141444'],
     ['an ISO time with a space', '2013-05-16 14:14:44Z'],
     ['an ISO time in lower case', '2013-05-16t14:14:44z'],
     ['an ISO time without seconds', '2013-05-16T14:14Z'],
@@ -68,9 +79,16 @@ describe('a vtime', () => {
     ['a zone of 60 minutes', '2013-05-16T14:14:44+08:60'],
     ['a zone by name', '2013-05-16T14:14:44 CET'],
     ['a zone of hours alone', '2013-05-16T14:14:44+08'],
-    ['a C time with the wrong day of the week', 'Mon Dec 3 09:12:30 2013'],
     ['a C time with a month in another language', 'Die Dez 3 09:12:30 2013'],
-    ['a C time with a day that the month does not have', 'Sat Feb 29 09:12:30 2013'],
+    ['a C time with a month that is none', 'Tue Dex 3 09:12:30 2013'],
+    ['a C time with second 60', 'Tue Dec 3 09:12:60 2013'],
+    ['a C time without a year', 'Tue Dec 3 09:12:30'],
+    ['a C time with a line break after it', 'Tue Dec 3 09:12:30 2013\n'],
+    ['an ISO time without a zone and with a space', '2013-05-16 14:14:44'],
+    ['an ISO time without a zone or seconds', '2013-05-16T14:14'],
+    ['an ISO time without a zone, with a point and no fraction', '2013-05-16T14:14:44.'],
+    ['an ISO time without a zone, with numbers that no part of a time has', '2013-99-99T99:99:99'],
+    ['two ISO times without a zone', '2013-05-16T14:14:442013-05-16T14:14:44'],
     ['a C time with a zone', 'Tue Dec 3 09:12:30 UTC 2013'],
     ['a C time in small letters', 'tue dec 3 09:12:30 2013'],
     ['a negative number', -1],
@@ -96,7 +114,15 @@ describe('a vtime', () => {
     // Right in its form, and mostly wrong in its parts.
     const part = fc.nat(99).map((number) => String(number).padStart(2, '0'));
     const shaped = fc
-      .tuple(fc.nat(9999), part, part, part, part, part, fc.constantFrom('Z', '+0000', '-09:30', '+14:00', '+99:99'))
+      .tuple(
+        fc.nat(9999),
+        part,
+        part,
+        part,
+        part,
+        part,
+        fc.constantFrom('Z', '+0000', '-09:30', '+14:00', '+99:99', ''),
+      )
       .map(([year, ...parts]) => {
         const [month, day, hour, minute, second, zone] = parts;
         return `${String(year).padStart(4, '0')}-${month}-${day}T${hour}:${minute}:${second}${zone}`;
@@ -115,6 +141,13 @@ describe('a vtime', () => {
       fc.property(anything, (vtime) => {
         const time = parseVtime(vtime);
         if (time === undefined) return;
+        if (time === 'zoneless') {
+          if (typeof vtime !== 'string') throw new Error('only a text lacks a zone');
+          // The time of day, and a year, in either form.
+          if (!/\d\d:\d\d:\d\d/.test(vtime) || !/\d{4}/.test(vtime)) throw new Error('a text that is no time');
+          if (/Z|[+]|:\d\d.*-/.test(vtime)) throw new Error('a zone was overlooked');
+          return;
+        }
         times++;
         if (!Number.isInteger(time) || Number.isNaN(new Date(time).getTime())) throw new Error(`${time} is no time`);
         if (typeof vtime === 'number' && vtime !== time) throw new Error(`${time} is another number`);
@@ -140,15 +173,9 @@ describe('a vtime', () => {
         );
         const zone = `${offset < 0 ? '-' : '+'}${hours}${colon ? ':' : ''}${minutes}`;
         expect(parseVtime(local + zone)).toBe(date.getTime());
-        const [weekday, day, month, year, time] = date.toUTCString().split(/,? /) as [
-          string,
-          string,
-          string,
-          string,
-          string,
-        ];
-        const seconds = Math.floor(date.getTime() / 1000) * 1000;
-        expect(parseVtime(`${weekday} ${month} ${String(Number(day)).padStart(2)} ${time} ${year}`)).toBe(seconds);
+        expect(parseVtime(local)).toBe('zoneless');
+        const [weekday, day = '', month, year, time] = date.toUTCString().split(/,? /);
+        expect(parseVtime(`${weekday} ${month} ${String(Number(day)).padStart(2)} ${time} ${year}`)).toBe('zoneless');
         if (date.getTime() >= 0) expect(parseVtime(String(date.getTime()))).toBe(date.getTime());
       }),
     );
