@@ -149,20 +149,29 @@ export class ComputeAttestationCache {
     return { attested, retryAt };
   }
 
-  /** The hosts that somebody asked about within the last day, in the order of their shards. */
-  async hostsAskedAbout(until: number): Promise<string[]> {
+  /** The hosts that somebody asked about within the last day, in the order of their shards, and how many shards can't be read. */
+  async hostsAskedAbout(until: number): Promise<{ readonly hosts: string[]; readonly unread: number }> {
     const { clock } = this.#options;
-    const shards = await this.#shards.all(until);
+    const { read, unread } = await this.#shards.all(until);
     const now = clock.now();
-    return shards.flatMap((shard) =>
+    const hosts = read.flatMap((shard) =>
       shard.storedHosts().filter((host) => {
         const entry = shard.stored(host);
         return entry?.definite === true && isAskedAbout(entry, now);
       }),
     );
+    return { hosts, unread: unread.length };
   }
 
-  /** Tells the event bus of what others left unannounced, and of hosts that are unknown for long. */
+  /** The number of shards that the table has. */
+  get shardCount(): number {
+    return this.#options.shardCount;
+  }
+
+  /**
+   * Tells the event bus of what others left unannounced, and of hosts that are unknown for long.
+   * @returns how many shards of the whole table could not be read for it
+   */
   async announce(
     announcer: Announcer,
     options: {
@@ -172,11 +181,15 @@ export class ComputeAttestationCache {
       /** When to stop trying, epoch milliseconds. */
       readonly until: number;
     },
-  ): Promise<void> {
+  ): Promise<number> {
     const { clock } = this.#options;
     const { hosts: about, unknownAlarmMs, until } = options;
-    const shards =
-      about === undefined ? await this.#shards.all(until) : [...this.#shards.byShard(new Set(about)).keys()];
+    const { read, unread } =
+      about === undefined
+        ? await this.#shards.all(until)
+        : { read: [...this.#shards.byShard(new Set(about)).keys()], unread: [] };
+    // What was read earlier is told, too: the write that takes it out of the table reads it anew.
+    const shards = [...read, ...unread];
     const now = clock.now();
     const apply = (_host: string, entry: Entry, at: number): Entry => withAlarm(entry, unknownAlarmMs, at);
     const writes = shards.map(async (shard) => {
@@ -189,6 +202,7 @@ export class ComputeAttestationCache {
     await Promise.all(writes);
     const places = shards.flatMap((shard) => shard.storedHosts().map((host) => ({ shard, host })));
     await announcer.announce(places, until);
+    return unread.length;
   }
 
   /**

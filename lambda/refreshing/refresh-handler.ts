@@ -5,7 +5,8 @@ import { type FunctionLog, sinceMs } from '../log/function-log.ts';
 import { describe } from '../log/request-log.ts';
 import { type HandedOver, MOST_HOSTS } from '../polling/hand-over.ts';
 import { isHostName } from '../trust/host-name.ts';
-import { Refresher, type RefresherParts, type RefreshResult } from './refresher.ts';
+import { type RefreshResult, UnreadTableError } from './refresh-result.ts';
+import { Refresher, type RefresherParts } from './refresher.ts';
 
 /** The function's own time-out, which the context says too. */
 const LIMIT_MS = 300_000;
@@ -32,20 +33,25 @@ export function refreshHandler(getParts: () => RefresherParts, log: FunctionLog)
         message: 'attestations refreshed',
         fields: { ...fields, ...result },
         durationMs: sinceMs(startedAt),
-        counted: { Refreshes: 1, HostsRefreshed: result.attested },
+        counted: { Refreshes: 1, ...countedOf(result) },
       });
       return result;
     } catch (error) {
+      const done = error instanceof UnreadTableError ? error.done : undefined;
       log.say({
         level: 'error',
         message: 'refresh failed',
-        fields: { ...fields, ...describe(error) },
+        fields: { ...fields, ...done, ...describe(error) },
         durationMs: sinceMs(startedAt),
-        counted: { Refreshes: 1, RefreshesFailed: 1 },
+        counted: { Refreshes: 1, RefreshesFailed: 1, ...(done === undefined ? {} : countedOf(done)) },
       });
       throw error;
     }
   };
+}
+
+function countedOf({ attested }: RefreshResult): Readonly<Record<string, number>> {
+  return { HostsRefreshed: attested };
 }
 
 /** @returns undefined for a scheduled event */

@@ -6,6 +6,7 @@ import { type Deadline, newDeadline } from '../polling/deadline.ts';
 import type { HandedOver } from '../polling/hand-over.ts';
 import { newInvocation } from '../polling/waiter.ts';
 import { isOver } from '../trust/time.ts';
+import { type RefreshResult, UnreadTableError } from './refresh-result.ts';
 
 export interface RefresherParts {
   readonly config: PollPlan & { readonly recheckSeconds: number; readonly unknownAlarmSeconds: number };
@@ -15,16 +16,10 @@ export interface RefresherParts {
   readonly clock: Clock;
 }
 
-/** What an invocation did; also the fields of its log line. */
-export interface RefreshResult {
-  readonly kind: 'handed over' | 'schedule';
-  readonly hosts: number;
-  /** Those that have an attestation now that is new enough. */
-  readonly attested: number;
-}
-
 /** The longest that a chunk of a scheduled round waits, so that not all that is scheduled asks at the same moment. */
 const LONGEST_JITTER_MS = 2_000;
+/** How long a round tries to read the table: what fails for so long is tried again as a whole. */
+const READ_MS = 30_000;
 /** How long what was handed over is worked on: whoever still wants it then asks again. */
 const TAKE_OVER_MS = 60_000;
 
@@ -57,11 +52,14 @@ export class Refresher {
     return { kind: 'handed over', hosts: names.length, attested };
   }
 
-  /** Attests all hosts that are asked about anew, though what is known of them may not have ended. */
+  /**
+   * Attests all hosts that are asked about anew, though what is known of them may not have ended.
+   * @throws {UnreadTableError} where a part of the table could not be read; what could be read is done by then
+   */
   async round(): Promise<RefreshResult> {
     const { cache, clock, config } = this.#parts;
     const renewSince = clock.now() - config.recheckSeconds * 1000;
-    const hosts = await cache.hostsAskedAbout(this.#deadline().tableBy);
+    const { hosts, unread } = await cache.hostsAskedAbout(this.#readBy());
     const chunk = config.requestCount * config.parallelPolls;
     let attested = 0;
     for (let i = 0; i < hosts.length && !isOver(this.#endsAt - LONGEST_JITTER_MS, clock.now()); i += chunk) {
@@ -69,16 +67,25 @@ export class Refresher {
       const invocation = newInvocation(this.#deadline(), { renewSince });
       attested += (await cache.refresh(hosts.slice(i, i + chunk), invocation)).attested;
     }
-    await this.#announce();
-    return { kind: 'schedule', hosts: hosts.length, attested };
+    const unreadByNow = await this.#announce();
+    const result: RefreshResult = { kind: 'schedule', hosts: hosts.length, attested };
+    if (unread + unreadByNow > 0) throw new UnreadTableError(unread || unreadByNow, cache.shardCount, result);
+    return result;
   }
 
-  /** Tells of what others left unannounced in the shards of these hosts, of all where none are given. */
-  async #announce(hosts?: readonly string[]): Promise<void> {
+  /**
+   * Tells of what others left unannounced in the shards of these hosts, of all where none are given.
+   * @returns how many shards could not be read for it
+   */
+  async #announce(hosts?: readonly string[]): Promise<number> {
     const { announcer, cache, config } = this.#parts;
-    if (announcer === undefined) return;
-    const until = this.#deadline().tableBy;
-    await cache.announce(announcer, { unknownAlarmMs: config.unknownAlarmSeconds * 1000, hosts, until });
+    if (announcer === undefined) return 0;
+    const unknownAlarmMs = config.unknownAlarmSeconds * 1000;
+    return cache.announce(announcer, { unknownAlarmMs, hosts, until: this.#readBy() });
+  }
+
+  #readBy(): number {
+    return Math.min(this.#deadline().tableBy, this.#parts.clock.now() + READ_MS);
   }
 
   #deadline(endsAt = this.#endsAt): Deadline {

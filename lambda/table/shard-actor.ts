@@ -41,6 +41,8 @@ export class ShardActor {
   /** When what is known was last seen to be the table's newest, by a strong read or a write. */
   #currentAt = -Infinity;
   #servesUntil = -Infinity;
+  /** Until when what is known counts as read: memory may serve for longer, where the table does not answer. */
+  #readUntil = -Infinity;
   readonly #changes: { change: Change; resolve: (written: boolean) => void }[] = [];
   #writing = false;
 
@@ -53,6 +55,11 @@ export class ShardActor {
   /** Whether memory may serve: DynamoDB was looked at lately, or did not answer when it was asked lately. */
   serves(now: number): boolean {
     return !isOver(this.#servesUntil, now);
+  }
+
+  /** Whether DynamoDB was looked at lately, and did answer. */
+  isRead(now: number): boolean {
+    return !isOver(this.#readUntil, now);
   }
 
   /** What the table says of a host, as far as this environment knows. */
@@ -72,18 +79,22 @@ export class ShardActor {
     return remembered === undefined ? stored : merge(remembered, stored, now);
   }
 
-  /** Looks at DynamoDB. Where it does not answer by `until`, or did not just now, memory serves on. */
-  async look(consistency: 'eventual' | 'strong', until: number): Promise<void> {
+  /**
+   * Looks at DynamoDB. Where it does not answer by `until`, or did not just now, memory serves on.
+   * @returns whether it answered
+   */
+  async look(consistency: 'eventual' | 'strong', until: number): Promise<boolean> {
     const { clock, counts, table } = this.#parts;
     try {
       if (!table.isDown()) {
         await this.#read(consistency, until);
-        return;
+        return true;
       }
     } catch (error) {
       if (!(error instanceof TableError)) counts.fault('InternalFaults', error);
     }
     this.#servesUntil = clock.now() + MEMORY_SERVES_MS;
+    return false;
   }
 
   /**
@@ -136,6 +147,7 @@ export class ShardActor {
         this.#stored = { version: next, entries };
         this.#currentAt = now;
         this.#servesUntil = now + MEMORY_SERVES_MS;
+        this.#readUntil = this.#servesUntil;
         this.#remember(touched);
         return true;
       }
@@ -172,7 +184,8 @@ export class ShardActor {
     const versionBefore = this.#stored.version;
     const stored = await table.read(this.index, consistency, until);
     if (consistency === 'strong') this.#currentAt = startedAt;
-    this.#servesUntil = Math.max(this.#servesUntil, startedAt + MEMORY_SERVES_MS);
+    this.#readUntil = Math.max(this.#readUntil, startedAt + MEMORY_SERVES_MS);
+    this.#servesUntil = Math.max(this.#servesUntil, this.#readUntil);
     // What was written meanwhile is newer than what the read began to read before.
     if (versionBefore !== this.#stored.version) return;
     const isNews = stored.version !== this.#stored.version;

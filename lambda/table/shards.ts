@@ -2,6 +2,13 @@ import { shardOf } from './shard.ts';
 import { ShardActor, type ShardActorParts } from './shard-actor.ts';
 import type { Cell } from './shard-memory.ts';
 
+/** What a look at the whole table brought. */
+export interface WholeTable {
+  readonly read: readonly ShardActor[];
+  /** Those that could not be read: what is known of them is older, or nothing. */
+  readonly unread: readonly ShardActor[];
+}
+
 /** All that one environment knows of the table: its shards, and the memory of their hosts. */
 export class Shards {
   /** What is remembered of each host, whichever shard it belongs to. */
@@ -23,11 +30,12 @@ export class Shards {
     return Map.groupBy(hosts, (host) => this.of(host));
   }
 
-  /** Every shard of the table, looked at. */
-  async all(until: number): Promise<ShardActor[]> {
-    const shards = Array.from({ length: this.#count }, (_, index) => this.#shard(index));
-    await this.look(shards, until);
-    return shards;
+  /** Every shard of the table, looked at. That memory serves on where the table does not answer is no reading of it. */
+  async all(until: number): Promise<WholeTable> {
+    const now = this.#parts.clock.now();
+    const all = Array.from({ length: this.#count }, (_, index) => this.#shard(index));
+    const isRead = await Promise.all(all.map(async (shard) => shard.isRead(now) || shard.look('eventual', until)));
+    return { read: all.filter((_, index) => isRead[index]), unread: all.filter((_, index) => !isRead[index]) };
   }
 
   /** Looks at those of the shards that were not looked at lately. */

@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { EventBusServer } from '../../infra/local/aws/event-bus.ts';
-import { LambdaService } from '../../infra/local/aws/lambda-service.ts';
+import { type InvocationLimits, LambdaService } from '../../infra/local/aws/lambda-service.ts';
 import { OatServer, reply } from '../../infra/local/oat-server.ts';
 import { answerWith, Cloud } from '../fakes/cloud.ts';
 import { answerOf, filterEvent, reasonsOf } from '../fakes/events.ts';
-import type { LambdaEnvironment } from '../fakes/lambda-environment.ts';
+import type { LambdaEnvironment, LogLine } from '../fakes/lambda-environment.ts';
 
 const HOSTS = ['compute-1.example.com', 'compute-2.example.com', 'compute-3.example.com'];
 /** What is left of the invocation of a request that must be answered in four seconds. */
@@ -34,14 +34,18 @@ beforeEach(() => {
 afterEach(() => refresh.close());
 
 /** Variables of functions that share a table, an attestation service, the bus and the refreshing function. */
-async function variables(oat: OatServer, more: Record<string, string> = {}): Promise<Record<string, string>> {
+async function variables(
+  oat: OatServer,
+  more: Record<string, string> = {},
+  limits: Partial<InvocationLimits> = {},
+): Promise<Record<string, string>> {
   const env = {
     ...cloud.env(oat, await cloud.table()),
     ATTESTATION_EVENT_BUS: 'trust',
     AWS_ENDPOINT_URL_EVENTBRIDGE: bus.endpoint,
     ...more,
   };
-  refresh = await LambdaService.start({ functionName: 'refresh', env, print: (line) => output.push(line) });
+  refresh = await LambdaService.start({ functionName: 'refresh', env, limits, print: (line) => output.push(line) });
   return { ...env, ATTESTATION_REFRESH_FUNCTION: 'refresh', AWS_ENDPOINT_URL_LAMBDA: refresh.endpoint };
 }
 
@@ -182,4 +186,21 @@ test('a schedule attests again what was asked about, so that the next request is
   environment.turnClock(6_000);
   expect(answerOf(await environment.invoke(filterEvent(HOSTS))).hosts).toEqual(HOSTS);
   expect(await environment.lastLine()).toMatchObject({ polls: 0 });
+});
+
+test('a schedule that cannot read the table fails, counted, and its event is a dead letter', async () => {
+  const oat = await cloud.oat(answerWith(() => 'trusted'));
+  await variables(oat, { ATTESTATION_TABLE: 'no-such-table' }, { retryAfterMs: 0 });
+  const scheduled = refresh.invoke(SCHEDULED);
+  await refresh.settled();
+  expect(scheduled).toMatchObject({ state: 'failed', tries: 2 });
+  expect(scheduled.error).toContain('10 of 10 shards of the table could not be read.');
+  expect(refresh.deadLetters).toEqual([SCHEDULED]);
+  await refresh.close();
+  const lines = output.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as LogLine);
+  expect(lines.filter(({ message }) => message === 'refresh failed')).toMatchObject([
+    { level: 'ERROR', error_code: 'unread-table', kind: 'schedule', hosts: 0, attested: 0 },
+    { level: 'ERROR', error_code: 'unread-table' },
+  ]);
+  expect(lines.filter((line) => line['RefreshesFailed'] === 1)).toHaveLength(2);
 });

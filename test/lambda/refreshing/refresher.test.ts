@@ -310,3 +310,66 @@ describe('a schedule', () => {
     expect(clock.now() - from).toBeLessThanOrEqual(60_000);
   });
 });
+
+describe('a round that cannot read the table', () => {
+  const tenMinutes = { validityMs: 600 * SECOND };
+  const down = Object.assign(new Error('no'), { name: 'InternalServerError' });
+
+  test('fails, and not after half of its time', async () => {
+    await clock.run(environment(tenMinutes).ask(HOSTS));
+    await clock.advance(6 * SECOND);
+    dynamodb.weather = () => ({ fault: down });
+    const from = clock.now();
+    await expect(clock.run(environment(tenMinutes).refresher().round())).rejects.toMatchObject({
+      message: '10 of 10 shards of the table could not be read.',
+      done: { kind: 'schedule', hosts: 0, attested: 0 },
+    });
+    expect(clock.now() - from).toBeLessThan(35 * SECOND);
+    expect(polls()).toEqual([1]);
+  });
+
+  test('fails also where memory serves on, since the table was found to be down just now', async () => {
+    const one = environment(tenMinutes);
+    await clock.run(one.ask(HOSTS));
+    await clock.advance(6 * SECOND);
+    dynamodb.weather = () => ({ fault: down });
+    for (let i = 0; i < 2; i++) {
+      await expect(clock.run(one.refresher().round())).rejects.toThrow('10 of 10 shards');
+      await clock.advance(SECOND);
+    }
+    expect(polls()).toEqual([1]);
+    dynamodb.weather = () => ({});
+    await clock.advance(6 * SECOND);
+    expect(await clock.run(one.refresher().round())).toMatchObject({ hosts: 50, attested: 50 });
+  });
+
+  test('to its end attests what it could read, tells of it, and fails', async () => {
+    const sent: string[] = [];
+    const bus: NonNullable<FilterEnvironmentOptions['bus']> = {
+      send: (news) => {
+        sent.push(...news.map(({ host }) => host));
+        return Promise.resolve([...news]);
+      },
+    };
+    await clock.run(environment(tenMinutes).ask(HOSTS));
+    attester.level = () => 'untrusted';
+    await clock.advance(6 * SECOND);
+    const downUntil = clock.now() + 31 * SECOND;
+    dynamodb.weather = () => (clock.now() < downUntil ? { unprocessed: 3 } : {});
+    const lost = [7, 8, 9];
+    const read = HOSTS.filter((host) => !lost.includes(shardOf(host, 10)));
+    expect(read.length).toBeLessThan(HOSTS.length);
+    await expect(
+      clock.run(
+        environment({ ...tenMinutes, bus })
+          .refresher()
+          .round(),
+      ),
+    ).rejects.toMatchObject({
+      message: '3 of 10 shards of the table could not be read.',
+      done: { hosts: read.length, attested: read.length },
+    });
+    for (const host of HOSTS) expect(attester.pollsOf(host)).toBe(read.includes(host) ? 2 : 1);
+    expect(sent.toSorted()).toEqual(read.toSorted());
+  });
+});
