@@ -18,6 +18,7 @@ import {
   purged,
   withAlarm,
 } from '../trust/entry.ts';
+import { type Freshness, freshnessOf } from '../trust/freshness.ts';
 import { hourOf, isOver } from '../trust/time.ts';
 
 /** What the cache says of a host; `pending` where no answer came in time, `unknown` for a name that is not polled. */
@@ -147,6 +148,14 @@ export class ComputeAttestationCache {
       }
     }
     return { attested, retryAt };
+  }
+
+  /** How new the attestations are that the table has of hosts, but of those that are not polled. */
+  freshness(hosts: readonly string[], wanted: { readonly startedAt: number; readonly since?: number }): Freshness {
+    const { clock, hostPattern, timing } = this.#options;
+    const names = hosts.filter((host) => hostPattern?.test(host) !== false);
+    const entries = names.map((host) => this.#shards.of(host).stored(host) ?? NO_ENTRY);
+    return freshnessOf(entries, wanted, clock.now(), timing);
   }
 
   /** The hosts that somebody asked about within the last day, in the order of their shards, and how many shards can't be read. */

@@ -27,10 +27,11 @@ export type CountName =
   | 'InternalFaults';
 
 /**
- * What is measured rather than counted: the days until the client certificate ends, and how many milliseconds the newest
- * vtime of a reply lies before its receipt (negative where the service's clock is ahead).
+ * What is measured rather than counted: the days until the client certificate ends, how many milliseconds the newest
+ * vtime of a reply lies before its receipt (negative where the service's clock is ahead), and how many seconds ago the oldest
+ * of the attestations was received that still hold.
  */
-export type MeasureName = 'CertificateDaysLeft' | 'VtimeDifference';
+export type MeasureName = 'CertificateDaysLeft' | 'VtimeDifference' | 'OldestAttestation';
 
 /** Faults of one kind since the last request: how many, and the cause of the first. */
 export interface Fault {

@@ -5,6 +5,7 @@ import type { Counts, MeasureName } from './counts.ts';
 const UNITS: Readonly<Record<MeasureName, (typeof MetricUnit)[keyof typeof MetricUnit]>> = {
   CertificateDaysLeft: MetricUnit.NoUnit,
   VtimeDifference: MetricUnit.Milliseconds,
+  OldestAttestation: MetricUnit.Seconds,
 };
 
 /** What is said of one invocation. */
@@ -16,6 +17,8 @@ export interface Said {
   readonly durationMs: number;
   /** What is counted beside the counts of the parts, by the metric's name. */
   readonly counted: Readonly<Record<string, number | undefined>>;
+  /** What was measured beside the measures of the parts, and stands in the fields already. */
+  readonly measured?: Readonly<Partial<Record<MeasureName, number>>>;
 }
 
 /** One JSON line and one set of metrics for each invocation of a function. */
@@ -30,7 +33,7 @@ export class FunctionLog {
   }
 
   /** Writes the line, with all that was counted and measured since the last one. */
-  say({ level, message, fields, durationMs, counted }: Said): void {
+  say({ level, message, fields, durationMs, counted, measured = {} }: Said): void {
     const { values, faults } = this.#counts.take();
     const measures = this.#counts.takeMeasures();
     this.#logger[level](message, {
@@ -46,7 +49,9 @@ export class FunctionLog {
     for (const [name, value = 0] of [...Object.entries(counted), ...values]) {
       if (value !== 0) this.#metrics.addMetric(name, MetricUnit.Count, value);
     }
-    for (const [name, value] of measures) this.#metrics.addMetric(name, UNITS[name], value);
+    for (const [name, value] of [...measures, ...(Object.entries(measured) as [MeasureName, number][])]) {
+      this.#metrics.addMetric(name, UNITS[name], value);
+    }
     this.#metrics.addMetric('Duration', MetricUnit.Milliseconds, durationMs);
     this.#metrics.publishStoredMetrics();
   }

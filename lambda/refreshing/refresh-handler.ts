@@ -1,7 +1,7 @@
 import type { Context } from 'aws-lambda';
 import { newDeadline } from '../polling/deadline.ts';
 import { InvalidRequestError } from '../errors.ts';
-import { type FunctionLog, sinceMs } from '../log/function-log.ts';
+import { type FunctionLog, type Said, sinceMs } from '../log/function-log.ts';
 import { describe } from '../log/request-log.ts';
 import { type HandedOver, MOST_HOSTS } from '../polling/hand-over.ts';
 import { isHostName } from '../trust/host-name.ts';
@@ -34,6 +34,7 @@ export function refreshHandler(getParts: () => RefresherParts, log: FunctionLog)
         fields: { ...fields, ...result },
         durationMs: sinceMs(startedAt),
         counted: { Refreshes: 1, ...countedOf(result) },
+        measured: measuredOf(result),
       });
       return result;
     } catch (error) {
@@ -44,14 +45,19 @@ export function refreshHandler(getParts: () => RefresherParts, log: FunctionLog)
         fields: { ...fields, ...done, ...describe(error) },
         durationMs: sinceMs(startedAt),
         counted: { Refreshes: 1, RefreshesFailed: 1, ...(done === undefined ? {} : countedOf(done)) },
+        ...(done === undefined ? {} : { measured: measuredOf(done) }),
       });
       throw error;
     }
   };
 }
 
-function countedOf({ attested }: RefreshResult): Readonly<Record<string, number>> {
-  return { HostsRefreshed: attested };
+function countedOf({ attested, renewed, due }: RefreshResult): Readonly<Record<string, number>> {
+  return { HostsRefreshed: attested, HostsRenewed: renewed, HostsDue: due };
+}
+
+function measuredOf({ oldest_age_s: oldest }: RefreshResult): NonNullable<Said['measured']> {
+  return oldest === undefined ? {} : { OldestAttestation: oldest };
 }
 
 /** @returns undefined for a scheduled event */

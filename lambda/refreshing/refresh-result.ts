@@ -4,8 +4,14 @@ import { TrustedFilterError } from '../errors.ts';
 export interface RefreshResult {
   readonly kind: 'handed over' | 'schedule';
   readonly hosts: number;
-  /** Those that have an attestation now that is new enough. */
+  /** Those that have an attestation now that holds, be it an older one. */
   readonly attested: number;
+  /** Those whose attestation the table has since this invocation. */
+  readonly renewed: number;
+  /** Those that were to be attested and were not. */
+  readonly due: number;
+  /** How old the oldest of the attestations is that hold, in seconds since its receipt; absent where none does. */
+  readonly oldest_age_s?: number | undefined;
 }
 
 /** A round that could not read all of the table, and so may not know all hosts. */

@@ -40,8 +40,9 @@ export class Refresher {
    */
   async takeOver({ hosts }: HandedOver): Promise<RefreshResult> {
     const { cache, clock } = this.#parts;
+    const startedAt = clock.now();
     const names = [...new Set(hosts)];
-    const endsAt = Math.min(this.#endsAt, clock.now() + TAKE_OVER_MS);
+    const endsAt = Math.min(this.#endsAt, startedAt + TAKE_OVER_MS);
     const refresh = (): Promise<Refreshed> => cache.refresh(names, newInvocation(this.#deadline(endsAt), {}));
     const first = await refresh();
     const { retryAt } = first;
@@ -49,7 +50,7 @@ export class Refresher {
     if (isWorthIt) await clock.wait(retryAt - clock.now());
     const { attested } = isWorthIt ? await refresh() : first;
     await this.#announce(names);
-    return { kind: 'handed over', hosts: names.length, attested };
+    return { kind: 'handed over', hosts: names.length, attested, ...this.#freshness(names, { startedAt }) };
   }
 
   /**
@@ -58,7 +59,8 @@ export class Refresher {
    */
   async round(): Promise<RefreshResult> {
     const { cache, clock, config } = this.#parts;
-    const renewSince = clock.now() - config.recheckSeconds * 1000;
+    const startedAt = clock.now();
+    const renewSince = startedAt - config.recheckSeconds * 1000;
     const { hosts, unread } = await cache.hostsAskedAbout(this.#readBy());
     const chunk = config.requestCount * config.parallelPolls;
     let attested = 0;
@@ -68,7 +70,8 @@ export class Refresher {
       attested += (await cache.refresh(hosts.slice(i, i + chunk), invocation)).attested;
     }
     const unreadByNow = await this.#announce();
-    const result: RefreshResult = { kind: 'schedule', hosts: hosts.length, attested };
+    const freshness = this.#freshness(hosts, { startedAt, since: renewSince });
+    const result: RefreshResult = { kind: 'schedule', hosts: hosts.length, attested, ...freshness };
     if (unread + unreadByNow > 0) throw new UnreadTableError(unread || unreadByNow, cache.shardCount, result);
     return result;
   }
@@ -82,6 +85,14 @@ export class Refresher {
     if (announcer === undefined) return 0;
     const unknownAlarmMs = config.unknownAlarmSeconds * 1000;
     return cache.announce(announcer, { unknownAlarmMs, hosts, until: this.#readBy() });
+  }
+
+  #freshness(
+    hosts: readonly string[],
+    wanted: { readonly startedAt: number; readonly since?: number },
+  ): Pick<RefreshResult, 'renewed' | 'due' | 'oldest_age_s'> {
+    const { renewed, due, oldestMs } = this.#parts.cache.freshness(hosts, wanted);
+    return { renewed, due, ...(oldestMs === undefined ? {} : { oldest_age_s: Math.round(oldestMs / 1000) }) };
   }
 
   #readBy(): number {

@@ -62,7 +62,12 @@ export function isUsable(attestation: Attestation, now: number, arrivedAt: numbe
 }
 
 function isJustReceived(attestation: Attestation, now: number, arrivedAt: number, timing: Timing): boolean {
-  return attestation.receivedAt >= arrivedAt - timing.recheckMs && isFromNow(attestation.receivedAt, now);
+  return isReceivedSince(attestation, arrivedAt - timing.recheckMs, now);
+}
+
+/** Whether the poll was answered at a time or after it. */
+export function isReceivedSince({ receivedAt }: Attestation, since: number, now: number): boolean {
+  return receivedAt >= since && isFromNow(receivedAt, now);
 }
 
 /** Until when a usable attestation may be passed on: the end of its validity, or of the pause after its receipt. */

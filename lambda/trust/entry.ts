@@ -11,7 +11,7 @@ import {
   withAnnouncement,
   withoutTold,
 } from './announcement.ts';
-import { type Attestation, isNewer, isUsable } from './attestation.ts';
+import { type Attestation, isNewer, isReceivedSince, isUsable } from './attestation.ts';
 import { type Claim, isClaimed, LONGEST_CLAIM_MS, wasClaimedBefore } from './claim.ts';
 import { type Company, companyNow, isHung, isLater } from './company.ts';
 import { HOUR_MS, hourOf, isFromNow, isSince, type Timing } from './time.ts';
@@ -55,8 +55,7 @@ export function finding(entry: Entry, now: number, arrivedAt: number, timing: Ti
 
 /** Whether an attestation or a failed try is as new as a refresh wants it that began at `arrivedAt`. */
 export function isRenewed({ attestation, lastTry }: Entry, since: number, arrivedAt: number, now: number): boolean {
-  if (attestation !== undefined && attestation.receivedAt >= since && isFromNow(attestation.receivedAt, now))
-    return true;
+  if (attestation !== undefined && isReceivedSince(attestation, since, now)) return true;
   return lastTry !== undefined && isPaused(lastTry, now, arrivedAt);
 }
 

@@ -49,6 +49,11 @@ async function variables(
   return { ...env, ATTESTATION_REFRESH_FUNCTION: 'refresh', AWS_ENDPOINT_URL_LAMBDA: refresh.endpoint };
 }
 
+/** The lines and metrics that `refresh` printed, once it is closed. */
+function printed(): LogLine[] {
+  return output.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as LogLine);
+}
+
 /** A service that takes so long for each poll. */
 function slow(ms: number): Promise<OatServer> {
   return cloud.oat(async (poll, response) => {
@@ -181,11 +186,40 @@ test('a schedule attests again what was asked about, so that the next request is
   await environment.invoke(filterEvent(HOSTS));
   const scheduled = refresh.invoke(SCHEDULED);
   await refresh.settled();
-  expect(scheduled.result).toEqual({ kind: 'schedule', hosts: 3, attested: 3 });
+  expect(scheduled.result).toMatchObject({ kind: 'schedule', hosts: 3, attested: 3, renewed: 3, due: 0 });
   for (const host of HOSTS) expect(pollsOf(oat, host)).toBe(2);
   environment.turnClock(6_000);
   expect(answerOf(await environment.invoke(filterEvent(HOSTS))).hosts).toEqual(HOSTS);
   expect(await environment.lastLine()).toMatchObject({ polls: 0 });
+});
+
+test('a schedule whose service is down says so, though the attestations still hold', async () => {
+  let isDown = false;
+  const oat = await cloud.oat((poll, response) => {
+    if (isDown) response.writeHead(503).end();
+    else return answerWith(() => 'trusted')(poll, response);
+  });
+  const environment = await cloud.environment(await variables(oat, { ATTESTATION_RECHECK: '0' }));
+  await environment.invoke(filterEvent(HOSTS));
+  isDown = true;
+  const scheduled = refresh.invoke(SCHEDULED);
+  await refresh.settled();
+  expect(scheduled.result).toMatchObject({
+    attested: 3,
+    renewed: 0,
+    due: 3,
+    oldest_age_s: expect.any(Number),
+  });
+  isDown = false;
+  refresh.invoke(SCHEDULED);
+  await refresh.settled();
+  await refresh.close();
+  const metrics = printed().filter((line) => line['Refreshes'] === 1);
+  expect(metrics).toMatchObject([
+    { HostsRefreshed: 3, HostsDue: 3, OldestAttestation: expect.any(Number) },
+    { HostsRefreshed: 3, HostsRenewed: 3, OldestAttestation: expect.any(Number) },
+  ]);
+  expect(JSON.stringify(metrics)).toContain('{"Name":"OldestAttestation","Unit":"Seconds"}');
 });
 
 test('a schedule that cannot read the table fails, counted, and its event is a dead letter', async () => {
@@ -197,7 +231,7 @@ test('a schedule that cannot read the table fails, counted, and its event is a d
   expect(scheduled.error).toContain('10 of 10 shards of the table could not be read.');
   expect(refresh.deadLetters).toEqual([SCHEDULED]);
   await refresh.close();
-  const lines = output.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as LogLine);
+  const lines = printed();
   expect(lines.filter(({ message }) => message === 'refresh failed')).toMatchObject([
     { level: 'ERROR', error_code: 'unread-table', kind: 'schedule', hosts: 0, attested: 0 },
     { level: 'ERROR', error_code: 'unread-table' },

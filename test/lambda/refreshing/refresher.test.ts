@@ -196,7 +196,14 @@ describe('a host that was handed over in the pause after a failed try', () => {
     await clock.run(environment().ask(sick));
     attester.statusOf = () => 200;
     const result = clock.run(environment().refresher().takeOver({ hosts: sick }));
-    expect(await result).toEqual({ kind: 'handed over', hosts: 1, attested: 1 });
+    expect(await result).toEqual({
+      kind: 'handed over',
+      hosts: 1,
+      attested: 1,
+      renewed: 1,
+      due: 0,
+      oldest_age_s: 0,
+    });
     expect(attester.polls[1]!.sentAt - attester.polls[0]!.endedAt!).toBeGreaterThanOrEqual(5_000);
   });
 });
@@ -311,6 +318,46 @@ describe('a schedule', () => {
   });
 });
 
+describe('a round whose polls bring nothing', () => {
+  const tenMinutes = { validityMs: 600 * SECOND };
+
+  test('says that no host was renewed, how many are due, and how old the attestations are that still hold', async () => {
+    attester.latencyMs = SECOND;
+    await clock.run(environment(tenMinutes).ask(HOSTS));
+    await clock.advance(120 * SECOND);
+    const well = { kind: 'schedule', hosts: 50, attested: 50, renewed: 50, due: 0 };
+    expect(await clock.run(environment(tenMinutes).refresher().round())).toMatchObject(well);
+    await clock.advance(120 * SECOND);
+    attester.statusOf = () => 503;
+    const down = await clock.run(environment(tenMinutes).refresher().round());
+    expect(down).toMatchObject({ ...well, renewed: 0, due: 50 });
+    expect(down.oldest_age_s).toBeGreaterThanOrEqual(120);
+    expect(down.oldest_age_s).toBeLessThan(150);
+  });
+
+  test('says so also of the hosts that its time was too short for', async () => {
+    attester.latencyMs = SECOND;
+    await clock.run(environment(tenMinutes).ask(HOSTS));
+    await clock.advance(120 * SECOND);
+    attester.latencyMs = 5 * SECOND;
+    const narrow = environment({ ...tenMinutes, requestCount: 10, parallelPolls: 1 });
+    const result = await clock.run(narrow.refresher(12 * SECOND).round());
+    expect(result.renewed).toBeGreaterThan(0);
+    expect(result.due).toBe(50 - result.renewed);
+    expect(result.due).toBeGreaterThan(0);
+  });
+
+  test('says so where the table did not take what they brought', async () => {
+    attester.latencyMs = SECOND;
+    await clock.run(environment(tenMinutes).ask(HOSTS));
+    await clock.advance(120 * SECOND);
+    const full = Object.assign(new Error('no'), { name: 'AccessDeniedException' });
+    dynamodb.weather = (command) => (command === 'PutItem' ? { fault: full } : {});
+    const result = await clock.run(environment(tenMinutes).refresher().round());
+    expect(result).toMatchObject({ hosts: 50, renewed: 0, due: 50 });
+  });
+});
+
 describe('a round that cannot read the table', () => {
   const tenMinutes = { validityMs: 600 * SECOND };
   const down = Object.assign(new Error('no'), { name: 'InternalServerError' });
@@ -322,7 +369,7 @@ describe('a round that cannot read the table', () => {
     const from = clock.now();
     await expect(clock.run(environment(tenMinutes).refresher().round())).rejects.toMatchObject({
       message: '10 of 10 shards of the table could not be read.',
-      done: { kind: 'schedule', hosts: 0, attested: 0 },
+      done: { kind: 'schedule', hosts: 0, attested: 0, renewed: 0, due: 0 },
     });
     expect(clock.now() - from).toBeLessThan(35 * SECOND);
     expect(polls()).toEqual([1]);
@@ -367,7 +414,7 @@ describe('a round that cannot read the table', () => {
       ),
     ).rejects.toMatchObject({
       message: '3 of 10 shards of the table could not be read.',
-      done: { hosts: read.length, attested: read.length },
+      done: { hosts: read.length, attested: read.length, renewed: read.length, due: 0 },
     });
     for (const host of HOSTS) expect(attester.pollsOf(host)).toBe(read.includes(host) ? 2 : 1);
     expect(sent.toSorted()).toEqual(read.toSorted());
