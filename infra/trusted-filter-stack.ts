@@ -83,6 +83,7 @@ export class TrustedFilterStack extends Stack {
       environment: trust.environment,
     });
     for (const each of [filter, refresh]) {
+      each.addEnvironment(SETTINGS.stack.variable, this.stackName);
       each.may(['secretsmanager:GetSecretValue'], secretArn);
       const ofTable = { by: SETTINGS.table, name: table.tableName };
       each.may(['dynamodb:BatchGetItem', 'dynamodb:PutItem'], table.tableArn, ofTable);

@@ -26,6 +26,8 @@ export interface Config {
   readonly eventBus?: string | undefined;
   /** How long a host may be unknown before the bus is told. */
   readonly unknownAlarmSeconds: number;
+  /** The stack that the function belongs to, for its metrics. */
+  readonly stack: string;
 }
 
 /** One setting: how it is called where it is set, and what a good value is. */
@@ -149,6 +151,12 @@ export const SETTINGS = {
     rule: 'must be the name or ARN of an EventBridge event bus',
     parse: (text) => (/^[\w.:/-]{1,256}$/.test(text) ? text : undefined),
   } satisfies Setting<string>,
+  stack: {
+    variable: 'ATTESTATION_STACK',
+    default: 'local',
+    rule: 'must be the name of a stack: letters, digits and "-", at most 128',
+    parse: (text) => (/^[A-Za-z0-9-]{1,128}$/.test(text) ? text : undefined),
+  } satisfies Setting<string>,
   unknownAlarmSeconds: {
     variable: 'ATTESTATION_UNKNOWN_ALARM',
     context: 'unknownAlarm',
@@ -207,9 +215,16 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     refreshFunction: read(SETTINGS.refreshFunction),
     eventBus: read(SETTINGS.eventBus),
     unknownAlarmSeconds: need(SETTINGS.unknownAlarmSeconds),
+    stack: need(SETTINGS.stack),
   };
   if (faults.length > 0) throw new ConfigurationError(faults);
   return { ...config, recheckSeconds: Math.min(config.recheckSeconds, config.authTimeoutSeconds) };
+}
+
+/** The stack that the function belongs to, for metrics, which are there also where the configuration has faults. */
+export function stackOf(env: Readonly<Record<string, string | undefined>>): string {
+  const { default: unless, parse, variable } = SETTINGS.stack;
+  return parse(env[variable] || unless) ?? unless;
 }
 
 /** A zone (`%eth0`) names an interface of one machine, and has no place in a URL. */

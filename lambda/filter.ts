@@ -2,6 +2,7 @@
 import middy from '@middy/core';
 import { systemClock } from './clock.ts';
 import { ComputeAttestation } from './attestation/compute-attestation.ts';
+import { stackOf } from './config.ts';
 import { Counts } from './log/counts.ts';
 import { filterHandler, type FilterParts } from './http/filter-handler.ts';
 import { FunctionLog } from './log/function-log.ts';
@@ -11,7 +12,7 @@ import { RequestLog } from './log/request-log.ts';
 import { TrustedFilter } from './attestation/trusted-filter.ts';
 
 const counts = new Counts();
-const log = new RequestLog(new FunctionLog(counts));
+const log = new RequestLog(new FunctionLog(counts, () => ({ function: 'filter', stack: stackOf(process.env) })));
 
 function compose(env: NodeJS.ProcessEnv): FilterParts {
   const { config, clock, timing, cache } = composeParts(env, systemClock, counts);

@@ -21,15 +21,24 @@ export interface Said {
   readonly measured?: Readonly<Partial<Record<MeasureName, number>>>;
 }
 
+/** Whose metrics they are: the dimensions beside `service` that tell functions and stacks apart. */
+export interface Dimensions {
+  readonly function: 'filter' | 'refresh';
+  readonly stack: string;
+}
+
 /** One JSON line and one set of metrics for each invocation of a function. */
 export class FunctionLog {
   readonly #counts: Counts;
+  readonly #getDimensions: () => Dimensions;
   readonly #logger = new Logger({ serviceName: 'trusted-filter' });
-  readonly #metrics = new Metrics({ namespace: 'TrustedFilter', serviceName: 'trusted-filter' });
+  #metrics: Metrics | undefined;
   #isCold = true;
 
-  constructor(counts: Counts) {
+  /** @param getDimensions called when there is something to say, so that the environment is not read before */
+  constructor(counts: Counts, getDimensions: () => Dimensions) {
     this.#counts = counts;
+    this.#getDimensions = getDimensions;
   }
 
   /** Writes the line, with all that was counted and measured since the last one. */
@@ -45,15 +54,20 @@ export class FunctionLog {
       ...(faults.length > 0 ? { faults } : {}),
     });
     this.#isCold = false;
+    const metrics = (this.#metrics ??= new Metrics({
+      namespace: 'TrustedFilter',
+      serviceName: 'trusted-filter',
+      defaultDimensions: { ...this.#getDimensions() },
+    }));
     // What did not happen costs nothing: a sum over no data is zero.
     for (const [name, value = 0] of [...Object.entries(counted), ...values]) {
-      if (value !== 0) this.#metrics.addMetric(name, MetricUnit.Count, value);
+      if (value !== 0) metrics.addMetric(name, MetricUnit.Count, value);
     }
     for (const [name, value] of [...measures, ...(Object.entries(measured) as [MeasureName, number][])]) {
-      this.#metrics.addMetric(name, UNITS[name], value);
+      metrics.addMetric(name, UNITS[name], value);
     }
-    this.#metrics.addMetric('Duration', MetricUnit.Milliseconds, durationMs);
-    this.#metrics.publishStoredMetrics();
+    metrics.addMetric('Duration', MetricUnit.Milliseconds, durationMs);
+    metrics.publishStoredMetrics();
   }
 }
 

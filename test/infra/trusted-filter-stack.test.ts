@@ -254,6 +254,7 @@ describe('the functions', () => {
       ATTESTATION_SECRET_ID: 'filter/certificate',
       ATTESTATION_TABLE: { Ref: only(from, 'AWS::DynamoDB::Table')[0] },
       ATTESTATION_EVENT_BUS: { Ref: only(from, 'AWS::Events::EventBus')[0] },
+      ATTESTATION_STACK: 'TrustedFilter',
       ATTESTATION_PORT: '9443',
       ATTESTATION_API_URL: '/AttestationService/resources',
       ATTESTATION_RECHECK: '2.5',

@@ -126,7 +126,7 @@ test('every line and metric of a request says how it was answered, in the same f
     attest_ms: expect.any(Number),
     render_ms: expect.any(Number),
   });
-  expect(fresh.output).toMatch(/"Dimensions":\[\["service"\]\]/);
+  expect(fresh.output).toMatch(/"Dimensions":\[\["service","function","stack"\]\]/);
 });
 
 test('a configuration with faults answers every request with all of them, and names no value', async () => {

@@ -222,6 +222,31 @@ test('a schedule whose service is down says so, though the attestations still ho
   expect(JSON.stringify(metrics)).toContain('{"Name":"OldestAttestation","Unit":"Seconds"}');
 });
 
+test.each([
+  ['that it is deployed with', { ATTESTATION_STACK: 'trust-blue' }, 'trust-blue'],
+  ['local, where no stack has deployed it', {}, 'local'],
+])('metrics have the function as a dimension, and the stack: %s', async (_case, more, stack) => {
+  const oat = await cloud.oat(answerWith(() => 'trusted'));
+  const environment = await cloud.environment(await variables(oat, more));
+  await environment.invoke(filterEvent(HOSTS));
+  refresh.invoke(SCHEDULED);
+  await refresh.settled();
+  await refresh.close();
+  while (!environment.output.includes('"_aws"')) await new Promise(setImmediate);
+  const ofFilter = environment.output.split('\n').find((line) => line.includes('"_aws"')) ?? '';
+  const ofRefresh = printed().find((line) => '_aws' in line);
+  for (const [line, name] of [
+    [JSON.parse(ofFilter) as LogLine, 'filter'],
+    [ofRefresh, 'refresh'],
+  ]) {
+    expect(line).toMatchObject({ service: 'trusted-filter', function: name, stack });
+    const { CloudWatchMetrics } = (line as { _aws: { CloudWatchMetrics: { Dimensions: string[][] }[] } })._aws;
+    expect(CloudWatchMetrics.map(({ Dimensions }) => Dimensions.map((set) => set.toSorted()))).toEqual([
+      [['function', 'service', 'stack']],
+    ]);
+  }
+});
+
 test('a schedule that cannot read the table fails, counted, and its event is a dead letter', async () => {
   const oat = await cloud.oat(answerWith(() => 'trusted'));
   await variables(oat, { ATTESTATION_TABLE: 'no-such-table' }, { retryAfterMs: 0 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { type Config, loadConfig, type Setting, SETTINGS } from '../../lambda/config.ts';
+import { type Config, loadConfig, type Setting, SETTINGS, stackOf } from '../../lambda/config.ts';
 import { ConfigurationError } from '../../lambda/errors.ts';
 
 const REQUIRED = {
@@ -26,6 +26,7 @@ const DEFAULTS: Config = {
   clients: undefined,
   refreshFunction: undefined,
   eventBus: undefined,
+  stack: 'local',
   unknownAlarmSeconds: 3_600,
 };
 
@@ -68,6 +69,7 @@ describe('the configuration', () => {
       ATTESTATION_CLIENTS: '["CN=kube-scheduler,O=example"]',
       ATTESTATION_REFRESH_FUNCTION: 'TrustedFilter-Refresh0A1B2C3D-a1b2C3d4E5f6',
       ATTESTATION_EVENT_BUS: 'TrustedFilterTrustEvents0A1B2C3D',
+      ATTESTATION_STACK: 'TrustedFilter',
       ATTESTATION_UNKNOWN_ALARM: '900.5',
       ATTESTATION_HOST_PATTERN: '^compute-\\d+$',
     };
@@ -89,9 +91,15 @@ describe('the configuration', () => {
       clients: new Set(['CN=kube-scheduler,O=example']),
       refreshFunction: env.ATTESTATION_REFRESH_FUNCTION,
       eventBus: env.ATTESTATION_EVENT_BUS,
+      stack: 'TrustedFilter',
       unknownAlarmSeconds: 900.5,
     });
     expect(Object.keys(env)).toEqual(Object.values(SETTINGS).map(({ variable }) => variable));
+  });
+
+  test('knows the stack for metrics also where it has faults', () => {
+    expect(stackOf({ ATTESTATION_STACK: 'trust-blue' })).toBe('trust-blue');
+    for (const text of [undefined, '', 'a b']) expect(stackOf({ ATTESTATION_STACK: text })).toBe('local');
   });
 
   test('names its settings in the context of the stack as an operator writes them there', () => {
@@ -110,6 +118,7 @@ describe('the configuration', () => {
       'fleetSize',
       'maxHosts',
       'kubernetesKey',
+      undefined,
       undefined,
       undefined,
       undefined,
@@ -208,6 +217,7 @@ describe.each<[keyof typeof SETTINGS, good: string[], bad: string[]]>([
     ['default', 'a.b_c-d/e', 'arn:aws:events:eu-west-1:123456789012:event-bus/trust', 'a'.repeat(256)],
     ['a b', 'a?', 'a\n', 'a'.repeat(257), 'ä'],
   ],
+  ['stack', ['local', 'Trust-9', 'a'.repeat(128)], ['a b', 'a_b', 'a\n', 'a'.repeat(129), 'ä']],
   ['unknownAlarmSeconds', ['0.001', '8640000'], ['0', '0.000', '8640000.001', ...NO_SECONDS]],
   ['hostPattern', ['.', '^[a-z]+$', '\\p{L}'], ['(', '[', '*', '\\', '(?<a', '\\p{Nothing}']],
 ])('%s', (name, good, bad) => {
