@@ -74,9 +74,9 @@ export class TrustedFilterStack extends Stack {
     }
     const table = this.#table();
     const secretArn = trust.createSecret ? this.#secret(trust.secretName) : this.#arnOfSecret(trust.secretName);
-    const bus = new EventBus(this, 'TrustEvents', {
-      description: 'Tells when the trust level of a host changes, and of hosts that stay unknown.',
-    });
+    // Tells when the trust level of a host changes, and of hosts that stay unknown. Not as its description: CloudFormation
+    // knows none of that in every region.
+    const bus = new EventBus(this, 'TrustEvents');
     const refresh = new RefreshFunction(this, 'Refresh', props);
     const filter = new TrustFunction(this, 'Filter', {
       description: 'Answers which hosts have the trust level that a workload requires.',
@@ -84,7 +84,7 @@ export class TrustedFilterStack extends Stack {
       bundle: 'filter',
       // The longest that API Gateway's own limit of 30 s leaves.
       timeout: Duration.seconds(29),
-      environment: trust.environment,
+      environment: { ...trust.environment, ...trust.filterEnvironment },
     });
     for (const each of [filter, refresh]) {
       each.addEnvironment(SETTINGS.stack.variable, this.stackName);

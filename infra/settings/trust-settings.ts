@@ -1,5 +1,6 @@
 import { SETTINGS, type Setting } from '../../lambda/config.ts';
 import { REFRESH_LIMITS } from '../functions/refresh-limits.ts';
+import { faultOfSize } from './variables-size.ts';
 
 /** The server that cdk.json ships with: a place to write one's own. */
 export const EXAMPLE_SERVER = 'attester.example.com';
@@ -16,8 +17,10 @@ export interface TrustSettings {
   readonly refreshConcurrency: number;
   /** Where schedulers that can't sign ask with a client certificate; absent where all sign. */
   readonly domain: TrustDomain | undefined;
-  /** The function's variables, as far as the context sets them; the defaults are the function's own. */
+  /** The variables of both functions, as far as the context sets them; the defaults are the functions' own. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Those that `filter` has beside them: whom it answers is no concern of `refresh`. */
+  readonly filterEnvironment: Readonly<Record<string, string>>;
 }
 
 /** A domain name of one's own, at which API Gateway demands a client certificate. */
@@ -82,6 +85,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
   };
   const faults: string[] = [];
   const environment: Record<string, string> = {};
+  const filterEnvironment: Record<string, string> = {};
   for (const setting of Object.values<Setting<unknown>>(SETTINGS)) {
     if (setting.context === undefined) continue;
     const value = take(setting.context);
@@ -110,13 +114,15 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     if (SETTINGS.clients.parse(text) === undefined) faults.push(`trust.clients ${SETTINGS.clients.rule}`);
     else if (givenDomain === undefined)
       faults.push('trust.clients needs trust.domain: without it, API Gateway checks who asks');
-    else environment[SETTINGS.clients.variable] = text;
+    else filterEnvironment[SETTINGS.clients.variable] = text;
   } else if (givenDomain !== undefined) {
     faults.push('trust.clients is not set: where trust.domain is, it must name the clients that may ask');
   }
   const refreshMinutes = takeNumber(REFRESH);
   const refreshConcurrency = takeNumber(CONCURRENCY) ?? REFRESH_LIMITS.concurrency;
   if (refreshMinutes !== undefined) faults.push(...faultsOfSchedule(refreshMinutes, environment));
+  const tooLarge = faultOfSize({ ...environment, ...filterEnvironment });
+  if (tooLarge !== undefined) faults.push(tooLarge);
   faults.push(...Array.from(unread.keys(), (name) => `trust.${name} is not a setting`));
   if (faults.length > 0) throw new TrustSettingsError(faults);
   return {
@@ -127,6 +133,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     refreshConcurrency,
     domain,
     environment,
+    filterEnvironment,
   };
 }
 

@@ -25,6 +25,7 @@ describe('the context trust', () => {
       refreshMinutes: undefined,
       refreshConcurrency: 10,
       environment: { ATTESTATION_SERVER: 'oat.example.net', ATTESTATION_SECRET_ID: 'filter/certificate' },
+      filterEnvironment: {},
     });
   });
 
@@ -52,6 +53,7 @@ describe('the context trust', () => {
       createSecret: true,
       refreshMinutes: 1,
       refreshConcurrency: 3,
+      filterEnvironment: {},
     });
     expect(environment).toEqual({
       ATTESTATION_SERVER: 'oat.example.net',
@@ -218,7 +220,43 @@ describe('a domain with client certificates', () => {
   test('is read with the clients that may ask', () => {
     const settings = parseTrustSettings({ ...minimal, domain, clients: ['CN=nova'] });
     expect(settings.domain).toEqual({ ...domain, truststore: { bucket: 'trust-stores', key: 'a/schedulers.pem' } });
-    expect(settings.environment).toMatchObject({ ATTESTATION_CLIENTS: '["CN=nova"]' });
+    expect(settings.filterEnvironment).toEqual({ ATTESTATION_CLIENTS: '["CN=nova"]' });
+    expect(settings.environment).not.toHaveProperty('ATTESTATION_CLIENTS');
+  });
+
+  test('is refused with more clients than Lambda takes in variables, and with no fewer', () => {
+    const many = (count: number): object => {
+      const subjects = Array.from(
+        { length: count },
+        (_, i) => `CN=kube-scheduler-${i},OU=schedulers,O=Example Clouds,C=DE`,
+      );
+      return { domain, clients: subjects };
+    };
+    expect(faultsOf(many(50))).toEqual([]);
+    expect(faultsOf(many(90))).toEqual([
+      expect.stringMatching(
+        /^trust is too large: .* would take 5\d{3} bytes, .* at most 4096 \(ATTESTATION_CLIENTS alone has 5\d{3}\)$/,
+      ),
+    ]);
+    let most = 50;
+    while (faultsOf(many(most + 1)).length === 0) most++;
+    const { environment, filterEnvironment } = parseTrustSettings({ ...minimal, ...many(most) });
+    const ofTheStack = {
+      ATTESTATION_TABLE: 'TrustedFilter-Attestations0F3F6C37-1ABCDEFGHIJKL',
+      ATTESTATION_EVENT_BUS: 'TrustedFilterTrustEvents0A1B2C3D',
+      ATTESTATION_REFRESH_FUNCTION: 'TrustedFilter-Refresh0A1B2C3D-a1b2C3d4E5f6',
+      ATTESTATION_STACK: 'TrustedFilter',
+    };
+    const measured = JSON.stringify({ ...environment, ...filterEnvironment, ...ofTheStack });
+    expect(measured.length).toBeGreaterThan(3_800);
+    expect(measured.length).toBeLessThanOrEqual(4_096);
+  });
+
+  test('leaves no room for a pattern that is too large, in bytes', () => {
+    expect(faultsOf({ hostPattern: 'a'.repeat(3_000) })).toEqual([]);
+    for (const hostPattern of ['a'.repeat(4_000), 'ä'.repeat(2_000)]) {
+      expect(faultsOf({ hostPattern })).toEqual([expect.stringMatching(/ATTESTATION_HOST_PATTERN alone has 4002\)$/)]);
+    }
   });
 
   test.each<[string, object, RegExp]>([
