@@ -1,25 +1,25 @@
 /** With how many others a host is polled: pure functions of its name and of what is known of it. */
 import { companyNow, isInDoubt } from '../trust/company.ts';
 import type { Entry } from '../trust/entry.ts';
+import { odditiesOf } from './odd-names.ts';
 
-/** What some dialect of OAT refuses in a name, and with it the whole batch: OAT 1.5 these, and all longer names; OAT 2.x a comma. */
-const REFUSED_CHARACTERS = /[#&+:"',]/;
-const LONGEST_NAME = 50;
-
-/** Whether a batch with this name in it is refused by some attestation service, so that it is first polled alone. */
-export function startsAlone(host: string): boolean {
-  return host.length > LONGEST_NAME || REFUSED_CHARACTERS.test(host);
+/** With how many others any host may be polled, and what this service was seen to refuse in names. */
+export interface Together {
+  /** The most of any host, itself included. */
+  readonly requestCount: number;
+  readonly refusedOddities: ReadonlySet<string>;
 }
 
 /**
- * How many hosts, itself included, a host may be polled with now.
- * @param requestCount the most of any host
+ * How many hosts, itself included, a host may be polled with now. A name is polled alone for its looks only where this service was seen
+ * to refuse such, and has not answered about this one before.
  */
-export function mostTogether(host: string, entry: Entry, now: number, requestCount: number): number {
+export function mostTogether(host: string, entry: Entry, now: number, together: Together): number {
+  const { refusedOddities, requestCount } = together;
   const company = companyNow(entry.company, now);
   if (company !== undefined) return Math.min(company.most, requestCount);
-  // An answer about it shows that this service takes the name.
-  return startsAlone(host) && entry.attestation === undefined ? 1 : requestCount;
+  if (refusedOddities.size === 0 || entry.attestation !== undefined) return requestCount;
+  return odditiesOf(host).some((oddity) => refusedOddities.has(oddity)) ? 1 : requestCount;
 }
 
 /**

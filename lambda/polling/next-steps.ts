@@ -118,7 +118,9 @@ function goThrough<S extends KnownShard>(
   around: Surroundings,
   only: ReadonlySet<string> | undefined,
 ) {
-  const { now, owner, plan, timing } = around;
+  const { now, owner, timing } = around;
+  const { requestCount } = around.plan;
+  const { answeredAt, refusedOddities } = situation.polls.service;
   const decided: Steps<S>['decided'][number][] = [];
   const handOver: string[] = [];
   const stale: StaleHost[] = [];
@@ -139,8 +141,8 @@ function goThrough<S extends KnownShard>(
     waits ||= isOthers || isHandedOver;
     if (isHandedOver && !situation.wasHandedOver(host, entry, now)) handOver.push(host);
     if (isOthers || isHandedOver) continue;
-    const isInDoubt = isDoubtful(entry, now, situation.polls.service.answeredAt);
-    const most = mostTogether(host, entry, now, plan.requestCount);
+    const isInDoubt = isDoubtful(entry, now, answeredAt);
+    const most = mostTogether(host, entry, now, { requestCount, refusedOddities });
     stale.push({ host, most, doubt: isInDoubt ? 'waits' : undefined });
   }
   const findings: Findings = only === undefined ? { stale, waits } : wanted;

@@ -5,7 +5,8 @@ import { type Entry, withAttestation, withCompany, withTry } from '../trust/entr
 import type { Reason } from '../trust/reason.ts';
 import { isSince, type Timing } from '../trust/time.ts';
 import { hadItsTime, nextPause } from '../trust/try.ts';
-import { mostTogether, startsAlone } from './company.ts';
+import { mostTogether } from './company.ts';
+import { odditiesOf } from './odd-names.ts';
 
 /** What a poll does to the entry of each of its hosts. */
 export type Outcome = (host: string, entry: Entry, now: number) => Entry;
@@ -24,12 +25,25 @@ export interface ServiceState {
   /** When it last said something of any host, and how long that poll took. */
   readonly answeredAt: number;
   readonly lastTookMs: number;
+  /** What it was seen to refuse in names, while it took others. */
+  readonly refusedOddities: ReadonlySet<string>;
 }
 
-export const NEVER_ANSWERED: ServiceState = { answeredAt: -Infinity, lastTookMs: 0 };
+export const NEVER_ANSWERED: ServiceState = { answeredAt: -Infinity, lastTookMs: 0, refusedOddities: new Set() };
 
 export function afterPoll(service: ServiceState, { attestations, sentAt, endedAt }: PollEnd): ServiceState {
-  return attestations.size === 0 ? service : { answeredAt: endedAt, lastTookMs: endedAt - sentAt };
+  if (attestations.size === 0) return service;
+  const refusedOddities = new Set(service.refusedOddities);
+  // What it answers about it does not refuse, or not any more.
+  if (refusedOddities.size > 0) {
+    for (const oddity of [...attestations.keys()].flatMap(odditiesOf)) refusedOddities.delete(oddity);
+  }
+  return { answeredAt: endedAt, lastTookMs: endedAt - sentAt, refusedOddities };
+}
+
+/** What is known of the service after it refused names for what is odd about them. */
+export function afterRefusedNames(service: ServiceState, oddities: readonly string[]): ServiceState {
+  return { ...service, refusedOddities: new Set([...service.refusedOddities, ...oddities]) };
 }
 
 /** What came of a poll. */
@@ -107,15 +121,13 @@ interface Failure extends Pick<PollEnd, 'sentAt' | 'endedAt'> {
 /** The pause doubles where the host was polled alone or the service answered nobody. */
 function failed({ reason, sentAt, endedAt, isSpoiled }: Failure, context: PollContext): Outcome {
   const { asked, requestCount, service, timing } = context;
-  const { answeredAt } = service;
+  const { answeredAt, refusedOddities } = service;
   const doubles = asked === 1 || !isSince(answeredAt, sentAt);
   return (host, entry, now) => {
     const pauseMs = nextPause(entry.lastTry, doubles, timing);
     const tried = withTry(entry, { level: 'unknown', reason, sentAt, endedAt, pauseMs }, now);
     if (tried === entry || !isSpoiled) return tried;
-    const mostBefore = mostTogether(host, entry, now, requestCount);
-    // Such a name is polled alone anyway, and needs no room in the shard for that.
-    if (asked === 1 && startsAlone(host) && entry.company === undefined && mostBefore === 1) return tried;
+    const mostBefore = mostTogether(host, entry, now, { requestCount, refusedOddities });
     const batch = { asked, sentAt, answeredAt, isOfHosts: reason === 'refused', mostBefore };
     return withCompany(tried, afterSpoiledBatch(companyNow(entry.company, now), batch), now);
   };

@@ -3,6 +3,7 @@ import type { Timing } from '../trust/time.ts';
 import { type Batch, isProbe, isWaiting, rankOf, type Target } from './batch.ts';
 import {
   afterPoll,
+  afterRefusedNames,
   hung,
   NEVER_ANSWERED,
   onlyCompany,
@@ -11,6 +12,7 @@ import {
   type Polled,
   polledOf,
 } from './outcome.ts';
+import { cutRefused, sharedOddities } from './odd-names.ts';
 import { cutIntoPolls, isApart, type Load, type PollPlan } from './polls.ts';
 import { afterPart, type Decided, newRefusal, type PartEnd, type Refusal } from './refusal.ts';
 import type { Ended } from './steps.ts';
@@ -109,9 +111,10 @@ export class PollQueue<S = ShardActor> {
     const { outcome, isAnswered, isConclusive, refusedWith } = polled;
     if (isAnswered) this.#answered();
     else if (isProbe(batch)) this.#probeEnded(batch, isConclusive ? hung(end, timing) : undefined);
+    const oddities = refusedWith === undefined ? [] : sharedOddities(batch.targets.map(({ host }) => host));
     const refused = refusedWith !== undefined && asked > 1 ? { batch, outcome, polled } : undefined;
     if (refused === undefined) this.ended.push({ batch, outcome });
-    if (batch.part !== undefined) this.#partEnded(batch.part.refusal, { isAnswered, refusedWith, refused });
+    if (batch.part !== undefined) this.#partEnded(batch.part.refusal, { isAnswered, refusedWith, refused, oddities });
     else if (refused !== undefined) this.#refused(++this.#lastRefusal, newRefusal<RefusedPart<S>>(refused));
     return polled;
   }
@@ -149,7 +152,7 @@ export class PollQueue<S = ShardActor> {
 
   #givenUp({ part }: Batch<S>): void {
     if (part === undefined) return;
-    this.#partEnded(part.refusal, { isAnswered: false, refusedWith: undefined, refused: undefined });
+    this.#partEnded(part.refusal, { isAnswered: false, refusedWith: undefined, refused: undefined, oddities: [] });
   }
 
   #partEnded(id: number, end: PartEnd<RefusedPart<S>>): void {
@@ -161,11 +164,11 @@ export class PollQueue<S = ShardActor> {
     if (refusal.open === 0 && refusal.held.length === 0) this.#refusals.delete(id);
     else this.#refusals.set(id, refusal);
     this.ended.push(...stand);
+    if (refusal.isAccepted) this.service = afterRefusedNames(this.service, refusal.oddities);
     for (const { batch, polled } of cut) {
       const { claimedUntil, targets } = batch;
-      const middle = Math.ceil(targets.length / 2);
-      for (const half of [targets.slice(0, middle), targets.slice(middle)]) {
-        this.#enqueue({ targets: half, claimedUntil, part: { refusal: id, whole: polled } });
+      for (const part of cutRefused(targets)) {
+        this.#enqueue({ targets: part, claimedUntil, part: { refusal: id, whole: polled } });
       }
     }
   }

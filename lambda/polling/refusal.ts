@@ -10,6 +10,8 @@ export interface Refusal<B> {
   readonly pollsLeft: number;
   /** Whether the service accepted any of the hosts: then it does not just refuse everything. */
   readonly isAccepted: boolean;
+  /** What is odd about the names of parts that were refused, of each part what all of its names share. */
+  readonly oddities: readonly string[];
   /** Parts that are queued or polled. */
   readonly open: number;
   /** How the parts ended that were cut last: with which status they were refused, undefined for any other end. */
@@ -26,7 +28,10 @@ export interface Decided<B> {
 }
 
 export function newRefusal<B>(whole: B): Decided<B> {
-  return decided({ pollsLeft: MOST_EXTRA_POLLS, isAccepted: false, open: 0, ends: [], held: [whole] }, true);
+  return decided(
+    { pollsLeft: MOST_EXTRA_POLLS, isAccepted: false, oddities: [], open: 0, ends: [], held: [whole] },
+    true,
+  );
 }
 
 /** How a part ended. */
@@ -37,18 +42,23 @@ export interface PartEnd<B> {
   readonly refusedWith: number | undefined;
   /** The part, where it was refused and has more than one host. */
   readonly refused: B | undefined;
+  /** What is odd about all names of the part, where it was refused. */
+  readonly oddities: readonly string[];
 }
 
 /** Takes the end of a part: an answer, a refusal, or that it was given up. */
-export function afterPart<B>(refusal: Refusal<B>, { isAnswered, refusedWith, refused }: PartEnd<B>): Decided<B> {
+export function afterPart<B>(refusal: Refusal<B>, end: PartEnd<B>): Decided<B> {
+  const { isAnswered, oddities, refusedWith, refused } = end;
   const next = {
     ...refusal,
     isAccepted: refusal.isAccepted || isAnswered,
+    oddities: [...refusal.oddities, ...oddities],
     open: refusal.open - 1,
     ends: [...refusal.ends, refusedWith],
     held: refused === undefined ? refusal.held : [...refusal.held, refused],
   };
-  const isAlike = next.ends.length > 1 && refusedWith !== undefined && next.ends.every((end) => end === refusedWith);
+  const isAlike =
+    next.ends.length > 1 && refusedWith !== undefined && next.ends.every((status) => status === refusedWith);
   if (next.isAccepted || (next.open === 0 && !isAlike)) return decided(next, true);
   return next.open === 0 ? decided(next, false) : { refusal: next, cut: [], stand: [] };
 }

@@ -1,27 +1,33 @@
 import { describe, expect, test } from '@jest/globals';
-import { isDoubtful, mostTogether, startsAlone } from '../../../lambda/polling/company.ts';
+import { isDoubtful, mostTogether } from '../../../lambda/polling/company.ts';
 import { attestation, entry, NOW } from '../builders.ts';
 
+const TOGETHER = { requestCount: 100, refusedOddities: new Set<string>() };
+const REFUSING = { requestCount: 100, refusedOddities: new Set([':', 'long']) };
+
 describe('a name that some dialect refuses', () => {
-  test.each(['a#', 'a&b', 'a+b', '::1', '"a"', "a'", 'a,b', 'x'.repeat(51)])('starts alone: %s', (host) => {
-    expect(startsAlone(host)).toBe(true);
-    expect(mostTogether(host, entry(), NOW, 100)).toBe(1);
+  test.each(['a#', '::1', 'x'.repeat(51)])('is polled with others like any other: %s', (host) => {
+    expect(mostTogether(host, entry(), NOW, TOGETHER)).toBe(100);
   });
 
-  test.each(['compute-1.example.com', 'x'.repeat(50), '__proto__', 'überhost', '1.2.3.4'])('is not %s', (host) => {
-    expect(startsAlone(host)).toBe(false);
-    expect(mostTogether(host, entry(), NOW, 100)).toBe(100);
+  test.each(['::1', 'x'.repeat(51), 'a&b:8080'])('is polled alone where this service refused such: %s', (host) => {
+    expect(mostTogether(host, entry(), NOW, REFUSING)).toBe(1);
+  });
+
+  test.each(['compute-1.example.com', 'a&b', 'x'.repeat(50)])('is not where it refused others: %s', (host) => {
+    expect(mostTogether(host, entry(), NOW, REFUSING)).toBe(100);
   });
 
   test('is polled with others once the service answered about it', () => {
-    expect(mostTogether('::1', entry({ attestation: attestation() }), NOW, 100)).toBe(100);
+    expect(mostTogether('::1', entry({ attestation: attestation() }), NOW, REFUSING)).toBe(100);
   });
 });
 
 test('a host is polled in the company that it has, never in more than any host', () => {
-  expect(mostTogether('a', entry({ company: { most: 7, at: NOW } }), NOW, 100)).toBe(7);
-  expect(mostTogether('a', entry({ company: { most: 7, at: NOW } }), NOW, 5)).toBe(5);
-  expect(mostTogether('::1', entry({ company: { most: 7, at: NOW } }), NOW, 100)).toBe(7);
+  const known = entry({ company: { most: 7, at: NOW } });
+  expect(mostTogether('a', known, NOW, TOGETHER)).toBe(7);
+  expect(mostTogether('a', known, NOW, { ...TOGETHER, requestCount: 5 })).toBe(5);
+  expect(mostTogether('::1', known, NOW, REFUSING)).toBe(7);
 });
 
 test('it is in doubt why a host was not answered about until somebody is answered', () => {

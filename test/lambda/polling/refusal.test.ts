@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { afterPart, newRefusal, type Refusal } from '../../../lambda/polling/refusal.ts';
 
-const ANSWERED = { isAnswered: true, refusedWith: undefined, refused: undefined };
-const refused = (part: string, refusedWith = 500) => ({ isAnswered: false, refusedWith, refused: part });
+const ANSWERED = { isAnswered: true, refusedWith: undefined, refused: undefined, oddities: [] };
+const refused = (part: string, refusedWith = 500) => ({ isAnswered: false, refusedWith, refused: part, oddities: [] });
 
 describe('a batch that was refused', () => {
   test('is cut, and both parts are waited for before either is cut in turn', () => {
@@ -26,7 +26,7 @@ describe('a batch that was refused', () => {
 
   test('is cut where the other part ended in another way: that it was given up says nothing', () => {
     const one = afterPart(newRefusal('abcd').refusal, refused('ab'));
-    const givenUp = { isAnswered: false, refusedWith: undefined, refused: undefined };
+    const givenUp = { isAnswered: false, refusedWith: undefined, refused: undefined, oddities: [] };
     expect(afterPart(one.refusal, givenUp)).toMatchObject({ cut: ['ab'], stand: [] });
   });
 
@@ -36,7 +36,7 @@ describe('a batch that was refused', () => {
     let polls = 2;
     const stand: number[] = [];
     for (let part = 1; part <= 20; part++) {
-      const decided = afterPart(refusal, { isAnswered: false, refusedWith: 500, refused: part });
+      const decided = afterPart(refusal, { isAnswered: false, refusedWith: 500, refused: part, oddities: [] });
       polls += 2 * decided.cut.length;
       stand.push(...decided.stand);
       ({ refusal } = decided);

@@ -310,21 +310,58 @@ describe('a batch that is refused', () => {
 
 describe('names that some service refuses', () => {
   const odd = ['10.0.0.1:8080', 'a,b', '"quoted"', 'x'.repeat(51), '::1', 'plus+', "o'host", 'hash#', 'a&b'];
+  const long = Array.from({ length: 1_000 }, (_, i) => `compute-${i}.`.padEnd(60, 'x'));
+  const isLong = (host: string): boolean => host.length > 50;
 
-  test('are polled alone at first, and with all others once they were answered about', async () => {
+  test('are polled with all others', async () => {
     const hosts = [...names(5), ...odd];
+    expect((await clock.run(environment().ask(hosts))).passed).toEqual(hosts);
+    expect(attester.polls.map(({ hosts: { length } }) => length)).toEqual([hosts.length]);
+  });
+
+  test('are attested in three seconds, a thousand of them, where a poll takes two', async () => {
+    attester.latencyMs = 2_000;
+    expect((await clock.run(environment().ask(long, 'trusted', 3_000))).passed).toEqual(long);
+  });
+
+  test('where it does refuse them: all others pass in the same answer, and such names are polled apart from then on', async () => {
     const asking = environment();
-    expect((await clock.run(asking.ask(hosts))).passed).toEqual(hosts);
-    expect(attester.polls.map((poll) => poll.hosts.length).sort((a, b) => a - b)).toEqual([...odd.map(() => 1), 5]);
-    await clock.advance(61_000);
-    await clock.run(asking.ask(hosts));
-    expect(attester.polls.at(-1)?.hosts).toHaveLength(hosts.length);
+    const hosts = [...names(400), ...long.slice(0, 3)];
+    attester.statusOf = (asked) => (asked.some(isLong) ? 400 : 200);
+    const { passed, reasons } = await clock.run(asking.ask(hosts));
+    expect(passed).toEqual(names(400));
+    for (const host of long.slice(0, 3)) expect(['refused', 'unreachable']).toContain(reasons.get(host));
+    attester.polls.length = 0;
+    const others = [...names(500).slice(400), ...long.slice(500, 504)];
+    expect((await clock.run(asking.ask(others))).reasons.get(long[500]!)).toBe('refused');
+    expect(attester.polls.map((poll) => poll.hosts.length).sort((a, b) => b - a)).toEqual([100, 1, 1, 1, 1]);
+  });
+
+  test('where it refuses them no more: one answer about such a name, and they are polled with all others again', async () => {
+    const asking = environment();
+    attester.statusOf = (asked) => (asked.some(isLong) ? 400 : 200);
+    await clock.run(asking.ask([...names(99), long[0]!]));
+    attester.statusOf = () => 200;
+    await clock.run(asking.ask([long[1]!]));
+    attester.polls.length = 0;
+    expect((await clock.run(asking.ask(long.slice(2, 102)))).passed).toEqual(long.slice(2, 102));
+    expect(attester.polls).toHaveLength(1);
+  });
+
+  test('where it refuses everybody: such names are blamed for nothing', async () => {
+    const asking = environment();
+    attester.statusOf = () => 500;
+    await clock.run(asking.ask([...names(50), ...long.slice(0, 50)]));
+    attester.statusOf = () => 200;
+    attester.polls.length = 0;
+    expect((await clock.run(asking.ask(long.slice(100, 200)))).passed).toEqual(long.slice(100, 200));
+    expect(attester.polls).toHaveLength(1);
   });
 
   test('a thousand of them do not keep others from being polled', async () => {
-    const hosts = [...Array.from({ length: 1_000 }, (_, i) => `odd:${i}`), ...names(100)];
     attester.latencyMs = 2_000;
-    const { passed } = await clock.run(environment().ask(hosts));
+    attester.statusOf = (asked) => (asked.some(isLong) ? 400 : 200);
+    const { passed } = await clock.run(environment().ask([...long, ...names(100)]));
     for (const host of names(100)) expect(passed).toContain(host);
   });
 });
