@@ -228,7 +228,7 @@ export class ComputeAttestationCache {
     return (await Promise.all(writes)).every((written) => written);
   }
 
-  /** What memory has for each host. Hosts that nothing decides are missing, and pending for now. */
+  /** What memory has for each host. Hosts that nothing decides are missing, and pending for now; those left out are pending for good. */
   #lookUp(
     hosts: readonly string[],
     waiter: Waiter,
@@ -252,7 +252,7 @@ export class ComputeAttestationCache {
       }
       if (found[i] !== undefined) continue;
       const attestation = this.#lookUpDecided(host, this.#shards.memory.get(host), waiter, now);
-      if (attestation === PENDING) missing.add(host);
+      if (attestation === PENDING && !waiter.leftOut.has(host)) missing.add(host);
       found[i] = attestation;
     }
     return { found: found as HostAttestation[], missing, isStampDue };

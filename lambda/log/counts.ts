@@ -13,6 +13,7 @@ export type CountName =
   | 'NamesInOtherCase'
   | 'HandOvers'
   | 'HandOversFailed'
+  | 'HostsLeftOut'
   | 'PolledAhead'
   | 'TrustChanges'
   | 'UnknownAlarms'

@@ -35,8 +35,9 @@ export class Claims {
     const targets = hosts.map((host) => ({ ...host, shard }));
     const claimed = new Set<string>();
     let until = Infinity;
-    const apply = (host: string, stored: Entry, now: number): Entry => {
+    const apply = (host: string, stored: Entry, now: number, hasRoom: boolean): Entry => {
       claimed.delete(host);
+      if (!stored.definite && !hasRoom) return stored;
       if (isClaimedByOther(stored.claim, this.owner, now)) return stored;
       if (!isNeeded(host, now)) return withoutClaim(stored, this.owner);
       // An own claim of this moment: it was written already, by a put whose answer was lost.
@@ -62,7 +63,10 @@ export class Claims {
    * @param until when to stop trying, epoch milliseconds
    */
   async write(places: readonly Place<ShardActor>[], outcome: Outcome, until: number): Promise<void> {
-    const apply: Outcome = (host, entry, now) => withoutClaim(outcome(host, entry, now), this.owner);
+    const apply = (host: string, entry: Entry, now: number, hasRoom: boolean): Entry => {
+      const changed = outcome(host, entry, now);
+      return withoutClaim(changed.definite || hasRoom ? changed : entry, this.owner);
+    };
     const byShard = Map.groupBy(places, ({ shard }) => shard);
     const writes = Array.from(byShard, async ([shard, its]) => {
       const change = { hosts: its.map(({ host }) => host), apply, until };

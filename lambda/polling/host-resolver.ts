@@ -130,8 +130,9 @@ export class HostResolver {
     });
   }
 
-  #take({ looks, claims, handOver, sends, aborts, writes, rereadInMs }: Steps<ShardActor>): void {
+  #take({ looks, leftOut, claims, handOver, sends, aborts, writes, rereadInMs }: Steps<ShardActor>): void {
     if (looks.length > 0) this.#do(this.#look(looks), () => true);
+    this.#options.counts.add('HostsLeftOut', leftOut.length);
     if (claims.length > 0)
       this.#do(this.#claim(claims), () => targetsOf(claims).some((target) => this.#situation.wanted.has(target)));
     if (handOver.length > 0) this.#doBeside(this.#handOver(handOver));

@@ -3,7 +3,8 @@
  * host resolver, and what comes of that goes back into the situation as data.
  */
 import { isClaimedByOther, pollLimit } from '../trust/claim.ts';
-import { type Entry, finding, isLeftPending, isRenewed, merge } from '../trust/entry.ts';
+import { ROOM_FOR_NEWCOMERS, roomOf } from '../table/newcomers.ts';
+import { type Entry, finding, isKept, isLeftPending, isRenewed, merge } from '../trust/entry.ts';
 import type { Timing } from '../trust/time.ts';
 import { isFreeFor, isProbe, isWaiting } from './batch.ts';
 import { isDoubtful, mostTogether } from './company.ts';
@@ -59,6 +60,7 @@ export function nextSteps<S extends KnownShard>(situation: Situation<S>, around:
   return {
     looks,
     decided: [...visits.values()].flatMap(({ decided }) => decided),
+    leftOut: [...visits.values()].flatMap(({ leftOut }) => leftOut),
     claims: claimsOf(
       situation,
       findings.filter(({ afterLook }) => afterLook < oldestLook),
@@ -124,7 +126,18 @@ function goThrough<S extends KnownShard>(
   const decided: Steps<S>['decided'][number][] = [];
   const handOver: string[] = [];
   const stale: StaleHost[] = [];
+  const newcomers: Undecided[] = [];
   let waits = false;
+  let room = 0;
+  const goOn = ({ host, entry, left, isOthers }: Undecided): void => {
+    const isHandedOver = !isOthers && isToHandOver(left, around);
+    waits ||= isOthers || isHandedOver;
+    if (isHandedOver && !situation.wasHandedOver(host, entry, now)) handOver.push(host);
+    if (isOthers || isHandedOver) return;
+    const isInDoubt = isDoubtful(entry, now, answeredAt);
+    const most = mostTogether(host, entry, now, { requestCount, refusedOddities });
+    stale.push({ host, most, doubt: isInDoubt ? 'waits' : undefined });
+  };
   for (const [host, waiters] of wanted.waiters) {
     if (only?.has(host) === false) continue;
     const entry = shard.known(host, now);
@@ -136,17 +149,30 @@ function goThrough<S extends KnownShard>(
       if (isLeftToOthers || isKnown(waiter, host, entry, now, timing)) decided.push({ waiter, shard, host, entry });
       else left.push(waiter);
     }
-    if (left.length === 0 || only !== undefined || situation.busy.has(host)) continue;
-    const isHandedOver = !isOthers && isToHandOver(left, around);
-    waits ||= isOthers || isHandedOver;
-    if (isHandedOver && !situation.wasHandedOver(host, entry, now)) handOver.push(host);
-    if (isOthers || isHandedOver) continue;
-    const isInDoubt = isDoubtful(entry, now, answeredAt);
-    const most = mostTogether(host, entry, now, { requestCount, refusedOddities });
-    stale.push({ host, most, doubt: isInDoubt ? 'waits' : undefined });
+    if (left.length === 0 || only !== undefined) continue;
+    const isIn = entry.definite || isKept(entry, now, timing);
+    if (situation.busy.has(host)) room -= isIn ? 0 : roomOf(host);
+    else if (isIn) goOn({ host, entry, left, isOthers });
+    else newcomers.push({ host, entry, left, isOthers });
+  }
+  if (newcomers.length > 0) room += ROOM_FOR_NEWCOMERS - shard.roomTaken(now);
+  const leftOut: Steps<S>['leftOut'][number][] = [];
+  for (const newcomer of newcomers) {
+    const { host, left } = newcomer;
+    room -= roomOf(host);
+    if (room >= 0) goOn(newcomer);
+    else leftOut.push(...left.map((waiter) => ({ waiter, shard, host })));
   }
   const findings: Findings = only === undefined ? { stale, waits } : wanted;
-  return { decided, handOver, findings };
+  return { decided, leftOut, handOver, findings };
+}
+
+/** A host that waiters are left to wait for. */
+interface Undecided {
+  readonly host: string;
+  readonly entry: Entry;
+  readonly left: readonly Waiter[];
+  readonly isOthers: boolean;
 }
 
 /** Whether none of those who wait has the time to poll. */

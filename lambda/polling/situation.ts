@@ -74,6 +74,10 @@ export class Situation<S extends KnownShard = ShardActor> {
       waiter.decide(host, entry, this.busy.has(host) || this.polled.has(host));
       this.wanted.decided({ shard, host }, waiter);
     }
+    for (const { waiter, ...place } of steps.leftOut) {
+      waiter.leaveOut(place.host);
+      this.wanted.decided(place, waiter);
+    }
     this.looked.clear();
     this.polled.clear();
     for (const [shard, findings] of steps.found) this.wanted.found(shard, findings);

@@ -18,6 +18,8 @@ export interface Steps<S extends KnownShard> {
   readonly looks: readonly { readonly shard: S; readonly consistency: 'eventual' | 'strong' }[];
   /** Hosts that are decided for those who wait for them. */
   readonly decided: readonly (Place<S> & { readonly waiter: Waiter; readonly entry: Entry })[];
+  /** Newcomers that there is no room for: those who wait for them wait no longer. */
+  readonly leftOut: readonly (Place<S> & { readonly waiter: Waiter })[];
   /** Hosts to claim, and then to poll. */
   readonly claims: readonly Stale<S>[];
   /** Hosts to hand over: nobody who waits for them has the time to poll. */
@@ -39,6 +41,6 @@ export interface Steps<S extends KnownShard> {
 
 /** Whether there is nothing to do. */
 export function isNothing<S extends KnownShard>(steps: Steps<S>): boolean {
-  const { looks, decided, claims, handOver, sends, aborts, drops, writes } = steps;
-  return [looks, decided, claims, handOver, sends, aborts, drops, writes].every((each) => each.length === 0);
+  const { looks, decided, leftOut, claims, handOver, sends, aborts, drops, writes } = steps;
+  return [looks, decided, leftOut, claims, handOver, sends, aborts, drops, writes].every((each) => each.length === 0);
 }

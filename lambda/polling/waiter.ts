@@ -28,6 +28,8 @@ export class Waiter {
   /** What decided each host so far, and which of them a poll of this environment decided. */
   readonly decided = new Map<string, Entry>();
   readonly polled = new Set<string>();
+  /** Newcomers that there was no room for: they stay undecided. */
+  readonly leftOut = new Set<string>();
   #undecided: Set<string> = new Set();
   #resolve = (): void => {};
 
@@ -51,6 +53,16 @@ export class Waiter {
   decide(host: string, entry: Entry, byPoll: boolean): void {
     this.decided.set(host, entry);
     if (byPoll) this.polled.add(host);
+    this.#settle(host);
+  }
+
+  /** There is no room for the host: the waiter waits no longer for it. */
+  leaveOut(host: string): void {
+    this.leftOut.add(host);
+    this.#settle(host);
+  }
+
+  #settle(host: string): void {
     this.#undecided.delete(host);
     if (this.#undecided.size === 0) this.#resolve();
   }

@@ -8,6 +8,8 @@ export interface KnownShard {
   readonly index: number;
   serves(now: number): boolean;
   known(host: string, now: number): Entry;
+  /** How much of its room for newcomers is taken. */
+  roomTaken(now: number): number;
 }
 
 /** What was found of the wanted hosts of a shard when they were gone through last. */

@@ -4,6 +4,7 @@ import { TableError } from '../errors.ts';
 import type { Counts } from '../log/counts.ts';
 import { type Entry, isKept, merge, NO_ENTRY } from '../trust/entry.ts';
 import { isOver, type Timing } from '../trust/time.ts';
+import { ROOM_FOR_NEWCOMERS, roomOf, roomTakenBy } from './newcomers.ts';
 import { nextVersion } from './shard.ts';
 import { type Cell, ShardMemory } from './shard-memory.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
@@ -17,8 +18,11 @@ const LEAST_CONFLICTS = 8;
 /** What a write does to the entries of some hosts. It may be worked out several times, each time on newer entries. */
 export interface Change {
   readonly hosts: Iterable<string>;
-  /** Returns the same entry where there is nothing to write. */
-  readonly apply: (host: string, entry: Entry, now: number) => Entry;
+  /**
+   * Returns the same entry where there is nothing to write.
+   * @param hasRoom whether the shard has room for the host, should it be a newcomer still
+   */
+  readonly apply: (host: string, entry: Entry, now: number, hasRoom: boolean) => Entry;
   /** When to stop trying, epoch milliseconds. */
   readonly until: number;
 }
@@ -79,6 +83,13 @@ export class ShardActor {
     return remembered === undefined ? stored : merge(remembered, stored, now);
   }
 
+  /** How much of the shard's room for newcomers is taken. */
+  roomTaken(now: number): number {
+    let taken = 0;
+    for (const host of this.#memory.hosts) taken += roomTakenBy(host, this.known(host, now), now, this.#parts.timing);
+    return taken;
+  }
+
   /**
    * Looks at DynamoDB. Where it does not answer by `until`, or did not just now, memory serves on.
    * @returns whether it answered
@@ -115,8 +126,14 @@ export class ShardActor {
   remember(change: Change): void {
     const { clock, timing } = this.#parts;
     const now = clock.now();
+    let taken = this.roomTaken(now);
     for (const host of change.hosts) {
-      this.#memory.remember(host, change.apply(host, this.#memory.get(host) ?? NO_ENTRY, now), now);
+      const known = this.#memory.get(host);
+      const before = roomTakenBy(host, known ?? NO_ENTRY, now, timing);
+      const hasRoom = taken - before + roomOf(host) <= ROOM_FOR_NEWCOMERS;
+      const changed = change.apply(host, known ?? NO_ENTRY, now, hasRoom);
+      taken += roomTakenBy(host, changed, now, timing) - before;
+      this.#memory.remember(host, changed, now);
     }
     this.#memory.forget(now, timing);
   }
@@ -162,16 +179,23 @@ export class ShardActor {
 
   /** The shard with the changes made, and those of its entries that they touched. */
   #changed(changes: readonly Change[], now: number): { entries: Map<string, Entry>; touched: Map<string, Entry> } {
+    const { timing } = this.#parts;
     const entries = new Map<string, Entry>();
+    let taken = 0;
     for (const [host, entry] of this.#stored.entries) {
-      if (isKept(entry, now, this.#parts.timing)) entries.set(host, entry);
+      if (!isKept(entry, now, timing)) continue;
+      entries.set(host, entry);
+      taken += roomTakenBy(host, entry, now, timing);
     }
     const touched = new Map<string, Entry>();
     for (const { apply, hosts } of changes) {
       for (const host of hosts) {
         const entry = touched.get(host) ?? this.#stored.entries.get(host) ?? NO_ENTRY;
-        const changed = apply(host, entry, now);
-        if (changed !== entry) touched.set(host, changed);
+        const before = roomTakenBy(host, entry, now, timing);
+        const changed = apply(host, entry, now, taken - before + roomOf(host) <= ROOM_FOR_NEWCOMERS);
+        if (changed === entry) continue;
+        taken += roomTakenBy(host, changed, now, timing) - before;
+        touched.set(host, changed);
       }
     }
     for (const [host, entry] of touched) entries.set(host, entry);

@@ -29,6 +29,11 @@ export class ShardMemory<Shard> {
     this.#memory = memory;
   }
 
+  /** The shard's hosts of which something is remembered. */
+  get hosts(): Iterable<string> {
+    return this.#hosts;
+  }
+
   get(host: string): Entry | undefined {
     return this.#memory.get(host)?.entry;
   }

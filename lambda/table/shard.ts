@@ -4,7 +4,7 @@ import type { Entry } from '../trust/entry.ts';
 export type Entries = ReadonlyMap<string, Entry>;
 
 const FORMAT = 1;
-const HOSTS_PER_SHARD = 100;
+export const HOSTS_PER_SHARD = 100;
 
 export function shardCount(fleetSize: number): number {
   return Math.ceil(fleetSize / HOSTS_PER_SHARD);

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { leftBy } from '../../../lambda/polling/next-steps.ts';
 import type { Steps } from '../../../lambda/polling/steps.ts';
 import type { Reason } from '../../../lambda/trust/reason.ts';
-import { attestation, failedTry, HOUR, SECOND } from '../builders.ts';
+import { attestation, entry, failedTry, HOUR, NOW, SECOND } from '../builders.ts';
 import { hostsOf, LIMIT_MS, names, OWNER, Story, type ToldShard } from './story.ts';
 
 const NO_ANSWER = { reason: 'pending' } as const;
@@ -85,6 +85,59 @@ describe('hosts of which nothing is known', () => {
     expect(told(story.next())).toEqual({ looks: ['eventual 1'] });
     story.look(first.looks);
     expect(told(story.next())).toEqual({ claims: ['host-0'] });
+  });
+});
+
+describe('newcomers that a shard has no room for', () => {
+  const claimed = { claim: { owner: 'another', since: NOW, until: NOW + 20 * SECOND } };
+
+  /** A shard in which others poll so many newcomers. */
+  function taken(count: number, canHandOver = false): Story {
+    const story = new Story({ requestCount: 100, parallelPolls: 10 });
+    story.canHandOver = canHandOver;
+    for (const host of names(count, 1_000)) story.shards[0]!.entries.set(host, entry(claimed));
+    return story;
+  }
+
+  test('are left out, and their request waits for the others alone', () => {
+    const story = taken(190);
+    const { waiter } = story.want(names(20));
+    story.look(story.next().looks);
+    const { claims, leftOut } = story.next();
+    expect(claims.flatMap(({ hosts }) => hosts.map(({ host }) => host))).toEqual(names(10));
+    expect(leftOut.map(({ host }) => host)).toEqual(names(10, 10));
+    expect([...waiter.leftOut]).toEqual(names(10, 10));
+    expect([...waiter.undecided]).toEqual(names(10));
+  });
+
+  test('are not handed over either', () => {
+    const story = taken(190, true);
+    story.want(names(20), { limitMs: 4 * SECOND });
+    story.look(story.next().looks);
+    expect(story.next()).toMatchObject({ handOver: names(10), claims: [] });
+  });
+
+  test('are no hosts that were ever attested, nor those that others poll, which are waited for', () => {
+    const story = taken(200);
+    for (const host of names(5)) story.shards[0]!.entries.set(host, entry({ definite: true }));
+    story.want([...names(10), 'host-1000']);
+    story.look(story.next().looks);
+    const { claims, leftOut, isWaiting } = story.next();
+    expect(claims.flatMap(({ hosts }) => hosts.map(({ host }) => host))).toEqual(names(5));
+    expect(leftOut.map(({ host }) => host)).toEqual(names(5, 5));
+    expect(isWaiting).toBe(true);
+  });
+
+  test('are not those that this environment claims, queues or polls itself', () => {
+    const story = taken(0);
+    const { waiter } = story.want(names(200));
+    const sent = story.sent();
+    expect(sent).toHaveLength(2);
+    story.situation.wanted.changed(story.shards[0]!);
+    expect(story.next().leftOut).toEqual([]);
+    const late = story.want(names(1, 500));
+    expect(story.next().leftOut).toMatchObject([{ host: 'host-500', waiter: late.waiter }]);
+    expect(waiter.leftOut.size).toBe(0);
   });
 });
 

@@ -1,0 +1,22 @@
+/**
+ * Newcomers: hosts that were never attested trusted or untrusted, and may be none at all. A shard has room for so many of
+ * them, and with that a request, a hand-over, the queue and an environment's memory have, too: names that nobody knows cost little.
+ */
+import { type Entry, isKept } from '../trust/entry.ts';
+import type { Timing } from '../trust/time.ts';
+import { HOSTS_PER_SHARD } from './shard.ts';
+
+/** Names up to this length take the same room, longer ones as much more; in UTF-16 units. */
+const USUAL_LENGTH = 64;
+/** Twice as many as the hosts that a shard is made for: a fleet that is all new fits, also where it is larger than was expected. */
+export const ROOM_FOR_NEWCOMERS = 2 * HOSTS_PER_SHARD * USUAL_LENGTH;
+
+/** How much of that room a newcomer takes. */
+export function roomOf(host: string): number {
+  return Math.max(USUAL_LENGTH, host.length);
+}
+
+/** How much of that room an entry takes: none of a host that was ever trusted or untrusted, or of which nothing is to be kept. */
+export function roomTakenBy(host: string, entry: Entry, now: number, timing: Timing): number {
+  return !entry.definite && isKept(entry, now, timing) ? roomOf(host) : 0;
+}
