@@ -17,6 +17,14 @@ export interface HttpsClientAuthConnectionOptions {
   readonly counts: Counts;
 }
 
+/** A path forgets no connection that carried something so short a time ago. */
+const FRESH_MS = 1_000;
+/** A first byte is late after this, or after so many times what the slowest of the last answers took. */
+const LEAST_LATE_MS = 2_000;
+const LATE_TIMES = 1.5;
+/** What is left of that slowest time with each answer that was faster. */
+const FADING = 0.9;
+
 /** One request, over however many connections it takes. */
 interface Post {
   readonly path: string;
@@ -35,12 +43,15 @@ interface Outcome {
 /**
  * HTTPS with a client certificate. The server's certificate and name are always verified against the secret's CA, and
  * nothing else; connections are kept and reused; a redirect is an answer like any other and never followed. A request is
- * sent again only over a new connection: where a kept one had ended, and with another certificate where one was refused.
+ * sent again only over a new connection: where a kept one had ended, or brings no byte for long after it was idle, and with
+ * another certificate where one was refused.
  */
 export class HttpsClientAuthConnection implements Connection {
   readonly #options: HttpsClientAuthConnectionOptions;
   /** Connections without a request; as many as there were requests at once, and the caller limits those. */
   #idle: TlsConnection[] = [];
+  /** How long the slowest of the last answers took. */
+  #slowestMs = 0;
 
   constructor(options: HttpsClientAuthConnectionOptions) {
     this.#options = options;
@@ -68,10 +79,13 @@ export class HttpsClientAuthConnection implements Connection {
       certificates.measure(certificate);
       return new TlsConnection({ server, port, certificate, keepAliveMs: SAFE_IDLE_MS });
     };
-    let connection = this.#take(first) ?? open(first);
+    const kept = this.#take(first);
+    let connection = kept ?? open(first);
     for (;;) {
       const { certificate } = connection;
-      const { answer, fault, error } = await this.#send(connection, post);
+      const isKept = connection === kept;
+      const sent = isKept ? this.#sendOverKept(kept, post, () => open(certificate)) : this.#send(connection, post);
+      const { answer, fault, error } = await sent;
       if (fault === undefined && answer !== undefined) return answer;
       if (fault === 'broken') throw error;
       if (fault === 'stale') {
@@ -88,12 +102,55 @@ export class HttpsClientAuthConnection implements Connection {
     }
   }
 
+  /**
+   * Sends it over a kept connection, and over a new one as well where the first byte is late after idleness: the path may have
+   * forgotten the connection, and swallow what it carries. The first answer counts.
+   */
+  async #sendOverKept(kept: TlsConnection, post: Post, open: () => TlsConnection): Promise<Outcome> {
+    const { clock, counts } = this.#options;
+    const isFresh = !isOver(kept.idleSince + FRESH_MS, clock.now());
+    const first = this.#send(kept, post);
+    if (isFresh || !(await this.#isLate(kept, first))) return first;
+    counts.add('ResentPolls');
+    // Those that are kept were idle on the same path.
+    for (const connection of this.#idle.splice(0)) connection.close();
+    const other = open();
+    const second = this.#send(other, post);
+    const ways = [first.then((outcome) => ({ outcome, loser: other }))];
+    ways.push(second.then((outcome) => ({ outcome, loser: kept })));
+    const answered = ways.map(async (way) => {
+      const end = await way;
+      if (end.outcome.fault !== undefined) throw end.outcome.error;
+      return end;
+    });
+    const won = await Promise.any(answered).catch(() => undefined);
+    if (won === undefined) return second;
+    won.loser.close();
+    return won.outcome;
+  }
+
+  /** Waits for the answer, or until it is late. */
+  async #isLate(connection: TlsConnection, sent: Promise<Outcome>): Promise<boolean> {
+    const lateMs = Math.max(LEAST_LATE_MS, this.#slowestMs * LATE_TIMES);
+    const timer = new AbortController();
+    const ended = sent.then(
+      () => true,
+      () => true,
+    );
+    const late = this.#options.clock.wait(lateMs, timer.signal).then(() => false);
+    const isEnded = await Promise.race([ended, late]);
+    timer.abort();
+    return !isEnded && !connection.isAnswering;
+  }
+
   /** Rejects where nothing can come of sending it again. */
   async #send(connection: TlsConnection, { path, body, limits, refused }: Post): Promise<Outcome> {
-    const { certificates } = this.#options;
+    const { certificates, clock } = this.#options;
     const isAnother = refused.versions.size > 0;
+    const sentAt = clock.now();
     try {
       const answer = await connection.post(path, body, limits);
+      this.#slowestMs = Math.max(clock.now() - sentAt, this.#slowestMs * FADING);
       if (!isRefusal(answer.status)) {
         this.#keep(connection);
         return { answer };

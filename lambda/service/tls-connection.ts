@@ -91,6 +91,11 @@ export class TlsConnection {
     return this.#socket !== undefined && !this.#socket.destroyed;
   }
 
+  /** Whether any byte has come since the last request was sent. */
+  get isAnswering(): boolean {
+    return (this.#socket?.bytesRead ?? 0) > this.#bytesBefore;
+  }
+
   close(): void {
     this.#closing.abort();
     this.#client.destroy().catch(() => {});
@@ -144,7 +149,7 @@ export class TlsConnection {
 
   /** What the error with which the last request was rejected says of the connection. */
   faultOf(error: unknown): Fault {
-    if ((this.#socket?.bytesRead ?? 0) > this.#bytesBefore) return 'broken';
+    if (this.isAnswering) return 'broken';
     if (this.#hasCarriedAnswer) return 'stale';
     const code = Error.isError(error) && 'code' in error ? String(error.code) : '';
     if (PROTOCOL_ALERT.test(code)) return 'broken';

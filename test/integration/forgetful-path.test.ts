@@ -65,3 +65,36 @@ test('an environment that was frozen for longer than connections are safe uses n
   for (const { environment: each } of behind) await expectAllFromTable(each, hosts);
   for (const { path } of behind) await path.close();
 }, 60_000);
+
+describe('a path to the attestation service that swallows what an environment says which was frozen', () => {
+  const hosts = Array.from({ length: 100 }, (_, i) => `compute-${i}.example.com`);
+
+  test.each([
+    ['for less than connections are safe: the poll goes out over a new one, too, when it gets no byte', 3_000, 1],
+    ['for longer than that: the connection is not used again', SAFE_IDLE_MS + 1_000, 0],
+  ])(
+    '%s',
+    async (_, frozenMs, resent) => {
+      const oat = await cloud.oat(answerWith(() => 'trusted'));
+      const path = await ForgetfulPath.to(oat.port);
+      const asked = await cloud.environment({
+        ...cloud.env(oat, await cloud.table()),
+        ATTESTATION_PORT: String(path.port),
+        ATTESTATION_AUTH_TIMEOUT: '2',
+        ATTESTATION_RECHECK: '1',
+      });
+      expect(answerOf(await asked.invoke(filterEvent(hosts))).hosts).toHaveLength(hosts.length);
+      await asked.lastLine();
+      asked.freeze();
+      path.forget('swallow');
+      await new Promise((resolve) => setTimeout(resolve, frozenMs));
+      asked.thaw();
+      expect(answerOf(await asked.invoke(filterEvent(hosts))).hosts).toHaveLength(hosts.length);
+      const { counts = {} } = await asked.lastLine();
+      const { PollsFailed, ResentPolls = 0 } = counts as Record<string, number | undefined>;
+      expect({ PollsFailed, ResentPolls }).toEqual({ PollsFailed: undefined, ResentPolls: resent });
+      await path.close();
+    },
+    60_000,
+  );
+});

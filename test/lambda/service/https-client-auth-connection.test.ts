@@ -7,10 +7,12 @@ import type { Poll } from '../../../infra/local/oat-server.ts';
 import type { PostLimits } from '../../../lambda/service/attestation-service.ts';
 import type { Secret } from '../../../lambda/service/client-certificate.ts';
 import { ClientCertificateSource } from '../../../lambda/service/client-certificate-source.ts';
+import type { Clock } from '../../../lambda/clock.ts';
 import { Counts } from '../../../lambda/log/counts.ts';
 import { ClientCertificateError } from '../../../lambda/errors.ts';
 import { HttpsClientAuthConnection } from '../../../lambda/service/https-client-auth-connection.ts';
 import { Cloud } from '../../fakes/cloud.ts';
+import { ForgetfulPath } from '../../fakes/forgetful-path.ts';
 import { StoppedClock } from '../builders.ts';
 
 const BODY = '{"hosts":["compute-1"]}';
@@ -27,8 +29,33 @@ function secretOf(more: object = {}): Secret {
   return { read: (stage) => Promise.resolve(stage === 'AWSCURRENT' ? { version: 'current', text } : undefined) };
 }
 
-function connectionTo(port: number, secret: Secret, server = 'localhost') {
-  const clock = new StoppedClock(Date.now());
+/** A clock whose waits end when the test says so. */
+class HeldClock implements Clock {
+  time = Date.now();
+  readonly waits: number[] = [];
+  end = (): void => {};
+
+  now(): number {
+    return this.time;
+  }
+
+  wait(ms: number, signal?: AbortSignal): Promise<void> {
+    this.waits.push(ms);
+    return new Promise((resolve) => {
+      this.end = resolve;
+      signal?.addEventListener('abort', () => resolve());
+    });
+  }
+
+  async turn(): Promise<void> {}
+}
+
+function connectionTo(
+  port: number,
+  secret: Secret,
+  server = 'localhost',
+  clock: StoppedClock | HeldClock = new StoppedClock(Date.now()),
+) {
   const counts = new Counts();
   const certificates = new ClientCertificateSource({ secret, clock, counts });
   const connection = new HttpsClientAuthConnection({ server, port, certificates, clock, counts });
@@ -208,5 +235,88 @@ describe('a poll is sent again, once and over a new connection,', () => {
     await expect(post({ signal: abort.signal })).rejects.toMatchObject({ reason: 'pending' });
     expect(oat.polls).toHaveLength(2);
     expect(counts.take().values).toEqual(new Map());
+  });
+});
+
+describe('where the first byte is late on a connection that was idle before,', () => {
+  /** A connection that carried an answer, over a path that forgets it. */
+  async function forgotten(
+    answer: (poll: Poll, response: ServerResponse) => void = (_, response) => response.end('{}'),
+    clock = new HeldClock(),
+  ) {
+    const oat = await cloud.oat(answer);
+    const path = await ForgetfulPath.to(oat.port);
+    const { counts, post } = connectionTo(path.port, secretOf(), 'localhost', clock);
+    await post();
+    clock.time += 5_000;
+    const wait = async (): Promise<void> => {
+      while (clock.waits.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    };
+    return { clock, counts, oat, path, post, wait };
+  }
+
+  test('the poll goes out over a new one, too, whose answer counts', async () => {
+    const { clock, counts, oat, path, post, wait } = await forgotten();
+    path.forget('swallow');
+    const answer = post();
+    await wait();
+    expect(clock.waits).toEqual([2_000]);
+    expect(oat.polls).toHaveLength(1);
+    clock.end();
+    await expect(answer).resolves.toMatchObject({ status: 200 });
+    expect(path.connections).toBe(2);
+    expect(counts.take().values).toEqual(new Map([['ResentPolls', 1]]));
+    await expect(post()).resolves.toMatchObject({ status: 200 });
+    expect(path.connections).toBe(2);
+    await path.close();
+  });
+
+  test('and the path is well, the first answer counts, and the other connection is closed', async () => {
+    const held: ServerResponse[] = [];
+    let isSlow = false;
+    const { clock, oat, path, post, wait } = await forgotten((_, response) => {
+      if (isSlow) held.push(response);
+      else response.end('{}');
+    });
+    isSlow = true;
+    const answer = post();
+    await wait();
+    clock.end();
+    while (held.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    const closed = new Promise((resolve) => oat.polls[2]?.request.socket.on('close', resolve));
+    held[0]?.end('{"first":1}');
+    const { body } = await answer;
+    expect(Buffer.from(body).toString()).toBe('{"first":1}');
+    await closed;
+    await path.close();
+  });
+
+  test('but not so soon after slow answers, nor on a connection that was used just now', async () => {
+    const clock = new HeldClock();
+    const { path, post, wait } = await forgotten((_, response) => {
+      clock.time += 4_000;
+      response.end('{}');
+    }, clock);
+    const answer = post();
+    await wait();
+    expect(clock.waits).toEqual([6_000]);
+    await answer;
+    await post();
+    expect(clock.waits).toEqual([6_000]);
+    await path.close();
+  });
+
+  test('and neither way brings an answer in its time, it is pending, and no connection is left', async () => {
+    const abort = new AbortController();
+    const { clock, path, post, wait } = await forgotten();
+    path.forget('swallow');
+    const answer = post({ signal: abort.signal });
+    await wait();
+    clock.end();
+    while (path.connections < 2) await new Promise((resolve) => setImmediate(resolve));
+    path.forget('swallow');
+    abort.abort();
+    await expect(answer).rejects.toMatchObject({ reason: 'pending' });
+    await path.close();
   });
 });
