@@ -128,7 +128,7 @@ function goThrough<S extends KnownShard>(
   const stale: StaleHost[] = [];
   const newcomers: Undecided[] = [];
   let waits = false;
-  let room = 0;
+  let busy = 0;
   const goOn = ({ host, entry, left, isOthers }: Undecided): void => {
     const isHandedOver = !isOthers && isToHandOver(left, around);
     waits ||= isOthers || isHandedOver;
@@ -151,16 +151,19 @@ function goThrough<S extends KnownShard>(
     }
     if (left.length === 0 || only !== undefined) continue;
     const isIn = entry.definite || isKept(entry, now, timing);
-    if (situation.busy.has(host)) room -= isIn ? 0 : roomOf(host);
+    if (situation.busy.has(host)) busy += isIn ? 0 : roomOf(host);
     else if (isIn) goOn({ host, entry, left, isOthers });
     else newcomers.push({ host, entry, left, isOthers });
   }
-  if (newcomers.length > 0) room += ROOM_FOR_NEWCOMERS - shard.roomTaken(now);
   const leftOut: Steps<S>['leftOut'][number][] = [];
+  const taken = newcomers.length > 0 ? shard.roomTaken(now) : undefined;
+  let room = ROOM_FOR_NEWCOMERS - busy - (taken?.all ?? 0);
   for (const newcomer of newcomers) {
     const { host, left } = newcomer;
     room -= roomOf(host);
     if (room >= 0) goOn(newcomer);
+    // What polls under way find out may make room; what is handed over is of no use to this request.
+    else if ((taken?.settled ?? 0) + roomOf(host) <= ROOM_FOR_NEWCOMERS && !isToHandOver(left, around)) waits = true;
     else leftOut.push(...left.map((waiter) => ({ waiter, shard, host })));
   }
   const findings: Findings = only === undefined ? { stale, waits } : wanted;

@@ -1,3 +1,4 @@
+import type { RoomTaken } from '../table/newcomers.ts';
 import type { ShardActor } from '../table/shard-actor.ts';
 import type { Entry } from '../trust/entry.ts';
 import type { StaleHost } from './polls.ts';
@@ -9,7 +10,7 @@ export interface KnownShard {
   serves(now: number): boolean;
   known(host: string, now: number): Entry;
   /** How much of its room for newcomers is taken. */
-  roomTaken(now: number): number;
+  roomTaken(now: number): RoomTaken;
 }
 
 /** What was found of the wanted hosts of a shard when they were gone through last. */

@@ -4,7 +4,7 @@ import { TableError } from '../errors.ts';
 import type { Counts } from '../log/counts.ts';
 import { type Entry, isKept, merge, NO_ENTRY } from '../trust/entry.ts';
 import { isOver, type Timing } from '../trust/time.ts';
-import { ROOM_FOR_NEWCOMERS, roomOf, roomTakenBy } from './newcomers.ts';
+import { ROOM_FOR_NEWCOMERS, roomOf, type RoomTaken, roomTakenBy, roomTakenByAll } from './newcomers.ts';
 import { nextVersion } from './shard.ts';
 import { type Cell, ShardMemory } from './shard-memory.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
@@ -84,10 +84,9 @@ export class ShardActor {
   }
 
   /** How much of the shard's room for newcomers is taken. */
-  roomTaken(now: number): number {
-    let taken = 0;
-    for (const host of this.#memory.hosts) taken += roomTakenBy(host, this.known(host, now), now, this.#parts.timing);
-    return taken;
+  roomTaken(now: number): RoomTaken {
+    const entries = Array.from(this.#memory.hosts, (host) => [host, this.known(host, now)] as const);
+    return roomTakenByAll(entries, now, this.#parts.timing);
   }
 
   /**
@@ -126,7 +125,7 @@ export class ShardActor {
   remember(change: Change): void {
     const { clock, timing } = this.#parts;
     const now = clock.now();
-    let taken = this.roomTaken(now);
+    let taken = this.roomTaken(now).all;
     for (const host of change.hosts) {
       const known = this.#memory.get(host);
       const before = roomTakenBy(host, known ?? NO_ENTRY, now, timing);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { leftBy } from '../../../lambda/polling/next-steps.ts';
 import type { Steps } from '../../../lambda/polling/steps.ts';
+import type { Entry } from '../../../lambda/trust/entry.ts';
 import type { Reason } from '../../../lambda/trust/reason.ts';
 import { attestation, entry, failedTry, HOUR, NOW, SECOND } from '../builders.ts';
 import { hostsOf, LIMIT_MS, names, OWNER, Story, type ToldShard } from './story.ts';
@@ -89,54 +90,79 @@ describe('hosts of which nothing is known', () => {
 });
 
 describe('newcomers that a shard has no room for', () => {
+  const unknown = { attestation: attestation({ level: 'unknown', reason: 'unknown' }) };
   const claimed = { claim: { owner: 'another', since: NOW, until: NOW + 20 * SECOND } };
 
-  /** A shard in which others poll so many newcomers. */
-  function taken(count: number, canHandOver = false): Story {
+  /** A shard with so many newcomers of which something is known. */
+  function taken(count: number, known: Partial<Entry> = unknown): Story {
     const story = new Story({ requestCount: 100, parallelPolls: 10 });
-    story.canHandOver = canHandOver;
-    for (const host of names(count, 1_000)) story.shards[0]!.entries.set(host, entry(claimed));
+    for (const host of names(count, 1_000)) story.shards[0]!.entries.set(host, entry(known));
     return story;
   }
+  const hostsOfClaims = ({ claims }: Pick<Steps<ToldShard>, 'claims'>): string[] =>
+    claims.flatMap(({ hosts }) => hosts.map(({ host }) => host));
 
   test('are left out, and their request waits for the others alone', () => {
     const story = taken(190);
     const { waiter } = story.want(names(20));
     story.look(story.next().looks);
-    const { claims, leftOut } = story.next();
-    expect(claims.flatMap(({ hosts }) => hosts.map(({ host }) => host))).toEqual(names(10));
-    expect(leftOut.map(({ host }) => host)).toEqual(names(10, 10));
+    const steps = story.next();
+    expect(hostsOfClaims(steps)).toEqual(names(10));
+    story.claim(steps.claims);
+    for (const batch of story.sent()) story.end(batch, { reason: 'unreachable' });
+    expect(waiter.leftOut.size).toBe(0);
+    expect(story.sent()).toEqual([]);
     expect([...waiter.leftOut]).toEqual(names(10, 10));
-    expect([...waiter.undecided]).toEqual(names(10));
+    expect(waiter.undecided.size).toBe(0);
   });
 
-  test('are not handed over either', () => {
-    const story = taken(190, true);
+  test('wait for room where polls are under way that may make some', () => {
+    const story = taken(190, claimed);
+    story.want(names(20));
+    story.look(story.next().looks);
+    const steps = story.next();
+    expect(hostsOfClaims(steps)).toEqual(names(10));
+    expect(steps).toMatchObject({ leftOut: [], isWaiting: true });
+    story.claim(steps.claims);
+    for (const batch of story.sent()) story.end(batch);
+    story.write(story.next().writes);
+    story.situation.polls.ended = [];
+    for (const host of names(190, 1_000)) story.shards[0]!.entries.set(host, entry({ ...unknown, definite: true }));
+    story.situation.wanted.changed(story.shards[0]!);
+    expect(hostsOfClaims(story.next())).toEqual(names(10, 10));
+  });
+
+  test('are not handed over either, and left out at once', () => {
+    const story = taken(190, claimed);
+    story.canHandOver = true;
     story.want(names(20), { limitMs: 4 * SECOND });
     story.look(story.next().looks);
-    expect(story.next()).toMatchObject({ handOver: names(10), claims: [] });
+    const { claims, handOver, leftOut } = story.next();
+    expect({ claims, handOver }).toEqual({ claims: [], handOver: names(10) });
+    expect(leftOut.map(({ host }) => host)).toEqual(names(10, 10));
   });
 
   test('are no hosts that were ever attested, nor those that others poll, which are waited for', () => {
     const story = taken(200);
     for (const host of names(5)) story.shards[0]!.entries.set(host, entry({ definite: true }));
+    story.shards[0]!.entries.set('host-1000', entry(claimed));
     story.want([...names(10), 'host-1000']);
     story.look(story.next().looks);
-    const { claims, leftOut, isWaiting } = story.next();
-    expect(claims.flatMap(({ hosts }) => hosts.map(({ host }) => host))).toEqual(names(5));
-    expect(leftOut.map(({ host }) => host)).toEqual(names(5, 5));
-    expect(isWaiting).toBe(true);
+    const steps = story.next();
+    expect(hostsOfClaims(steps)).toEqual(names(5));
+    expect(steps.leftOut).toEqual([]);
+    expect(steps.isWaiting).toBe(true);
   });
 
   test('are not those that this environment claims, queues or polls itself', () => {
     const story = taken(0);
     const { waiter } = story.want(names(200));
-    const sent = story.sent();
-    expect(sent).toHaveLength(2);
+    expect(story.sent()).toHaveLength(2);
     story.situation.wanted.changed(story.shards[0]!);
     expect(story.next().leftOut).toEqual([]);
-    const late = story.want(names(1, 500));
-    expect(story.next().leftOut).toMatchObject([{ host: 'host-500', waiter: late.waiter }]);
+    story.want(names(1, 500));
+    const steps = story.next();
+    expect([steps.claims, steps.leftOut]).toEqual([[], []]);
     expect(waiter.leftOut.size).toBe(0);
   });
 });

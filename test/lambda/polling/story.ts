@@ -8,7 +8,7 @@ import type { Steps } from '../../../lambda/polling/steps.ts';
 import { newInvocation, type Refresh, Waiter } from '../../../lambda/polling/waiter.ts';
 import type { KnownShard } from '../../../lambda/polling/wanted-hosts.ts';
 import { newClaim } from '../../../lambda/trust/claim.ts';
-import { roomTakenBy } from '../../../lambda/table/newcomers.ts';
+import { type RoomTaken, roomTakenByAll } from '../../../lambda/table/newcomers.ts';
 import { type Entry, NO_ENTRY, withoutClaim } from '../../../lambda/trust/entry.ts';
 import type { Reason } from '../../../lambda/trust/reason.ts';
 import { attestation, NOW, SECOND, TIMING } from '../builders.ts';
@@ -27,11 +27,8 @@ export class ToldShard implements KnownShard {
     return now < this.lookedAt + 5 * SECOND;
   }
 
-  roomTaken(now: number): number {
-    return Array.from(this.entries, ([host, entry]) => roomTakenBy(host, entry, now, TIMING)).reduce(
-      (a, b) => a + b,
-      0,
-    );
+  roomTaken(now: number): RoomTaken {
+    return roomTakenByAll(this.entries, now, TIMING);
   }
 
   known(host: string): Entry {
