@@ -18,11 +18,14 @@ import {
   purged,
   withAlarm,
 } from '../trust/entry.ts';
-import { type Freshness, freshnessOf } from '../trust/freshness.ts';
+import { type Freshness, freshnessOf, isLeftLate } from '../trust/freshness.ts';
 import { hourOf, isOver } from '../trust/time.ts';
 
-/** What the cache says of a host; `pending` where no answer came in time, `unknown` for a name that is not polled. */
-export type HostAttestation = Finding | { readonly level: 'unknown'; readonly reason: 'pending' | 'unknown' };
+/**
+ * What the cache says of a host; `pending` where no answer came in time, `late` where only one did that was too old when it
+ * came and has served, `unknown` for a name that is not polled.
+ */
+export type HostAttestation = Finding | { readonly level: 'unknown'; readonly reason: 'pending' | 'late' | 'unknown' };
 
 export interface ComputeAttestationCacheOptions extends HostResolverOptions {
   readonly shardCount: number;
@@ -39,6 +42,7 @@ export interface Refreshed {
 }
 
 const PENDING: HostAttestation = { level: 'unknown', reason: 'pending' };
+const LATE: HostAttestation = { level: 'unknown', reason: 'late' };
 const NOT_A_HOST: HostAttestation = { level: 'unknown', reason: 'unknown' };
 /** What is kept of the time for an answer to render it. */
 const RENDER_MS = 100;
@@ -228,7 +232,7 @@ export class ComputeAttestationCache {
     return (await Promise.all(writes)).every((written) => written);
   }
 
-  /** What memory has for each host. Hosts that nothing decides are missing, and pending for now; those left out are pending for good. */
+  /** What memory has for each host. Hosts that nothing decides are missing, and pending or late for now; those left out are pending for good. */
   #lookUp(
     hosts: readonly string[],
     waiter: Waiter,
@@ -252,7 +256,7 @@ export class ComputeAttestationCache {
       }
       if (found[i] !== undefined) continue;
       const attestation = this.#lookUpDecided(host, this.#shards.memory.get(host), waiter, now);
-      if (attestation === PENDING && !waiter.leftOut.has(host)) missing.add(host);
+      if ((attestation === PENDING || attestation === LATE) && !waiter.leftOut.has(host)) missing.add(host);
       found[i] = attestation;
     }
     return { found: found as HostAttestation[], missing, isStampDue };
@@ -262,9 +266,10 @@ export class ComputeAttestationCache {
   #lookUpDecided(host: string, cell: Cell<ShardActor> | undefined, waiter: Waiter, now: number): HostAttestation {
     const { timing } = this.#options;
     const decided: Entry | undefined = waiter.decided.get(host);
-    if (decided === undefined || !this.#shards.of(host).serves(now)) return PENDING;
-    const known = cell === undefined ? decided : merge(decided, cell.entry, now);
-    return finding(known, now, waiter.invocation.deadline.arrivedAt, timing) ?? PENDING;
+    const known = cell && decided ? merge(decided, cell.entry, now) : (decided ?? cell?.entry);
+    if (known === undefined || !(cell?.shard ?? this.#shards.of(host)).serves(now)) return PENDING;
+    const found = decided && finding(known, now, waiter.invocation.deadline.arrivedAt, timing);
+    return found ?? (isLeftLate(known) ? LATE : PENDING);
   }
 }
 

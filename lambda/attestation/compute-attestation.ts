@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Invocation } from '../polling/waiter.ts';
-import { isUsable, usableUntil } from '../trust/attestation.ts';
+import { isLate, isUsable, usableUntil } from '../trust/attestation.ts';
 import type { Reason, RequiredTrust } from '../trust/reason.ts';
 import type { Timing } from '../trust/time.ts';
 import type { ComputeAttestationCache, HostAttestation } from './compute-attestation-cache.ts';
@@ -56,7 +56,7 @@ function verdictsOn(
     if (attestation === last || attestation.level !== trust || !('validUntil' in attestation)) continue;
     if (!isUsable(attestation, now, arrivedAt, timing)) {
       // It ended since it was looked up.
-      reasons[i] = 'pending';
+      reasons[i] = isLate(attestation) ? 'late' : 'pending';
       continue;
     }
     last = attestation;

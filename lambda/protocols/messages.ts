@@ -12,4 +12,5 @@ export const MESSAGES: Readonly<Record<Reason, string>> = {
   'bad-vtime': 'The attestation service replied about the host without a usable validation time.',
   unreachable: 'The attestation service could not be reached.',
   refused: 'The attestation service refused to attest the host.',
+  late: 'What the attestation service said of the host was already too old when it came.',
 };

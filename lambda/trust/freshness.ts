@@ -1,5 +1,5 @@
-/** How new what is known of a fleet is: pure functions of data and time. */
-import { isReceivedSince } from './attestation.ts';
+/** How new what is known of a fleet or a host is: pure functions of data and time. */
+import { isLate, isReceivedSince } from './attestation.ts';
 import { type Entry, isAttested } from './entry.ts';
 import type { Timing } from './time.ts';
 
@@ -40,4 +40,9 @@ export function freshnessOf(
     if (isInUse) oldestMs = Math.max(oldestMs ?? 0, now - attestation.receivedAt);
   }
   return { renewed, due, oldestMs };
+}
+
+/** Whether the last that is known of a host which nothing decides is an answer that was too old when it came. */
+export function isLeftLate({ attestation, lastTry }: Entry): boolean {
+  return attestation !== undefined && isLate(attestation) && (lastTry?.sentAt ?? -Infinity) <= attestation.sentAt;
 }

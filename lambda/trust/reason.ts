@@ -17,6 +17,7 @@ export const REASONS = [
   'bad-vtime',
   'unreachable',
   'refused',
+  'late',
 ] as const;
 export type Reason = (typeof REASONS)[number];
 

@@ -735,6 +735,32 @@ describe('The time (`vtime`) in what a reply says of one host', () => {
   ]);
 });
 
+describe('An answer that is older than the validity when it comes, when it has served', () => {
+  test('the next is on its way, longer than the request has time → late', async () => {
+    const host = newHost('late');
+    const answerLate = (ms: number): Behaviour =>
+      answering(mutualTls(), ({ hosts, response }) => {
+        const entries = hosts.map((name) => ({ ...trusted(name), vtime: vtime(LATER_MS) }));
+        setTimeout(() => reply(response, entries), ms);
+      });
+    server.behave(answerLate(0));
+    expect(answerOf(await patient.invoke(filterEvent([host]))).hosts).toEqual([host]);
+    clockMs += 6_000;
+    const other = await newcomer();
+    patient.turnClock(clockMs);
+    server.behave(answerLate(3_000));
+    const polling = patient.invoke(filterEvent([host]));
+    while (server.connections.length === 0) await new Promise(setImmediate);
+    const result = await other.invoke(filterEvent([host]), 1_500);
+    expect(answerOf(result).hosts).toEqual([]);
+    expect(reasonsOf(result)).toEqual({ [host]: 'late' });
+    expect(await other.lastLine()).toMatchObject({ passed: 0, polls: 0, rejected: { late: 1 } });
+    expect(answerOf(await polling).hosts).toEqual([host]);
+    await expectToPass(other, [host]);
+    await other.stop();
+  });
+});
+
 describe('Hosts with names that mean something to JavaScript', () => {
   const HOSTS = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', '__defineGetter__', 'hosts'];
   test('nothing is said of them → not-in-reply', async () => {

@@ -383,6 +383,64 @@ describe('the traps of a shared cache', () => {
   });
 });
 
+describe('a host that somebody else polls beyond the time of a request', () => {
+  /** What a request with little time gets, and then one that waits for the end of the poll. */
+  async function askTwice(waitMs: number, before: () => Promise<void> = async () => {}) {
+    const [first, second] = [environment(), environment()];
+    await clock.run(first.ask([HOST]));
+    await clock.advance(waitMs);
+    await before();
+    attester.latencyMs = 10_000;
+    const polling = second.ask([HOST]);
+    const polls = attester.polls.length;
+    while (attester.polls.length === polls) await clock.advance(1);
+    const [trusted, untrusted] = await clock.run(
+      Promise.all((['trusted', 'untrusted'] as const).map((trust) => first.ask([HOST], trust, 4_000))),
+    );
+    expect([trusted?.passed, untrusted?.passed]).toEqual([[], []]);
+    expect(trusted?.validUntil).toBeUndefined();
+    expect(untrusted?.reasons).toEqual(trusted?.reasons);
+    expect((await clock.run(polling)).passed).toEqual([HOST]);
+    expect(attester.polls).toHaveLength(polls + 1);
+    return trusted?.reasons.get(HOST);
+  }
+
+  test('is late where the last answer was too old when it came, and waited for all the same', async () => {
+    attester.vtime = (now) => now - 120_000;
+    expect(await askTwice(6_000)).toBe('late');
+  });
+
+  test('is late also long after', async () => {
+    attester.vtime = (now) => now - 120_000;
+    expect(await askTwice(3_600_000)).toBe('late');
+  });
+
+  test('is pending where the last answer ended after it came', async () => {
+    expect(await askTwice(61_000)).toBe('pending');
+  });
+
+  test('is pending where a poll has failed since', async () => {
+    attester.vtime = (now) => now - 120_000;
+    const failed = async (): Promise<void> => {
+      attester.statusOf = () => 503;
+      expect((await clock.run(environment().ask([HOST]))).reasons.get(HOST)).toBe('unreachable');
+      attester.statusOf = () => 200;
+      await clock.advance(6_000);
+    };
+    expect(await askTwice(6_000, failed)).toBe('pending');
+  });
+
+  test('is pending where nothing but memory says that it was late, and the table can’t be read', async () => {
+    attester.vtime = (now) => now - 120_000;
+    const warm = environment();
+    await clock.run(warm.ask([HOST]));
+    await clock.advance(6_000);
+    dynamodb.weather = () => ({ latencyMs: 60_000 });
+    attester.latencyMs = 10_000;
+    expect((await clock.run(warm.ask([HOST], 'trusted', 4_000))).reasons.get(HOST)).toBe('pending');
+  });
+});
+
 describe('DynamoDB', () => {
   const throttled = Object.assign(new Error('slow down'), { name: 'ProvisionedThroughputExceededException' });
   const denied = Object.assign(new Error('not yours'), { name: 'AccessDeniedException' });

@@ -115,6 +115,13 @@ describe('a workload that asks for trust', () => {
   });
 });
 
+test('a host whose late attestation has served does not pass, and is late', async () => {
+  const late = attestation({ receivedAt: NOW - HOUR, vtime: NOW - 2 * HOUR });
+  const { filter, computeAttestation } = filterOver({ late });
+  expect((await filter.filterAll(['late'], { trust: 'trusted' }, invocation())).reasons).toEqual(['late']);
+  expect(await computeAttestation.isTrusted('late', 'trusted', invocation())).toBe(false);
+});
+
 test('a host whose attestation ended since it was looked up does not pass', async () => {
   const ended = attestation({ receivedAt: NOW - HOUR, validUntil: NOW - 1 });
   const { filter, computeAttestation } = filterOver({ ended });

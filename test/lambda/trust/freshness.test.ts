@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { freshnessOf } from '../../../lambda/trust/freshness.ts';
+import { type Entry, NO_ENTRY } from '../../../lambda/trust/entry.ts';
+import { freshnessOf, isLeftLate } from '../../../lambda/trust/freshness.ts';
 import { attestation, entry, failedTry, HOUR, NOW, SECOND, TIMING } from '../builders.ts';
 
 const received = (secondsAgo: number) => {
@@ -48,5 +49,21 @@ describe('how new the attestations of hosts are', () => {
   test('what a clock far ahead wrote counts for nothing', () => {
     expect(freshnessOf([received(-60)], ROUND, NOW, TIMING)).toEqual({ renewed: 0, due: 1, oldestMs: undefined });
     expect(freshnessOf([received(-1)], ROUND, NOW, TIMING)).toEqual({ renewed: 1, due: 0, oldestMs: 0 });
+  });
+});
+
+describe('what is left of a host that nothing decides is a late answer', () => {
+  const late = attestation({ vtime: NOW - HOUR });
+  const earlier = failedTry({ sentAt: late.sentAt - 1 });
+  const later = failedTry({ sentAt: late.sentAt + 1 });
+  test.each<[string, boolean, Entry]>([
+    ['where it was too old when it came', true, entry({ attestation: late })],
+    ['where a poll sent earlier has failed', true, entry({ attestation: late, lastTry: earlier })],
+    ['not where a poll sent later has failed', false, entry({ attestation: late, lastTry: later })],
+    ['not where it ended after it came', false, entry({ attestation: attestation({ sentAt: NOW - HOUR }) })],
+    ['not where there is only a failed try', false, entry({ lastTry: later })],
+    ['not where nothing is known', false, NO_ENTRY],
+  ])('%s: %s', (_, expected, known) => {
+    expect(isLeftLate(known)).toBe(expected);
   });
 });
