@@ -1,11 +1,13 @@
 // Loaded with undici when the first poll is due, and not before.
 import { isIPv6, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { DEFAULT_CIPHERS } from 'node:tls';
 import { buildConnector, Client } from 'undici';
 import type { HttpAnswer, PostLimits } from './attestation-service.ts';
 import { abortable } from './abortable.ts';
 import { PollError } from '../errors.ts';
 import type { CertificateVersion } from './secret-watch.ts';
+import { explainTlsFault, ServerTlsFault } from './server-tls-fault.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** How long the rest of an answer that is a fault is read. */
@@ -14,8 +16,11 @@ const REST_MS = 1_000;
 const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 /** A TLS alert of the other side, as Node names it: `ERR_SSL_TLSV1_ALERT_UNKNOWN_CA`, `ERR_SSL_SSL/TLS_ALERT_…`. */
 const ALERT = /^ERR_SSL_.*ALERT/;
-/** An alert that no other certificate helps against. */
-const PROTOCOL_ALERT = /ALERT_PROTOCOL_VERSION/;
+/**
+ * Without finite-field DHE of TLS 1.2: servers on Java 7 and 8 prefer it, with a group of 768 or 1024 bits, which OpenSSL
+ * then refuses; where it is not offered they agree on something else. TLS 1.3 has no short groups.
+ */
+const CIPHERS = `${DEFAULT_CIPHERS}:!kDHE`;
 
 /**
  * What a request that failed says of its connection: `stale` where it had carried an answer before and brought no byte of
@@ -55,6 +60,7 @@ export class TlsConnection {
       ca,
       ...(passphrase === undefined ? {} : { passphrase }),
       minVersion: 'TLSv1.2',
+      ciphers: CIPHERS,
       allowH2: false,
       // Said here, so that no variable of the environment can turn it off.
       rejectUnauthorized: true,
@@ -152,15 +158,19 @@ export class TlsConnection {
     if (this.isAnswering) return 'broken';
     if (this.#hasCarriedAnswer) return 'stale';
     const code = Error.isError(error) && 'code' in error ? String(error.code) : '';
-    if (PROTOCOL_ALERT.test(code)) return 'broken';
+    // No other certificate helps against what is wrong with the server's own TLS.
+    if (this.causeOf(error) instanceof ServerTlsFault) return 'broken';
     if (this.#alert !== undefined || ALERT.test(code)) return 'refused';
     // A service that is down closes connections too, but it takes no part in a handshake.
     return CLOSED.has(code) && this.#isInHandshake ? 'refused' : 'broken';
   }
 
-  /** The error, or the alert that came before it: of TLS 1.3's alerts, undici says only that the connection was closed. */
+  /**
+   * The error, or the alert that came before it: of TLS 1.3's alerts, undici says only that the connection was closed. What
+   * is wrong with the server's TLS is said in words.
+   */
   causeOf(error: unknown): unknown {
-    return this.#alert ?? error;
+    return explainTlsFault(this.#alert ?? error, this.#isInHandshake);
   }
 
   #connected(socket: Socket): void {

@@ -174,6 +174,13 @@ describe('a possible refusal, after which the secret is looked at,', () => {
     await expectUnreachable(port, /^ERR_SSL_.*ALERT_UNKNOWN_CA$/, true);
   });
 
+  test('is not the alert of a service that has no cipher in common, and so has seen no certificate', async () => {
+    const port = await serveRaw((socket) => {
+      socket.once('data', () => socket.end(Buffer.from([21, 3, 3, 0, 2, 2, 40])));
+    });
+    await expectUnreachable(port, /ALERT_HANDSHAKE_FAILURE$/, false);
+  });
+
   test('is not a connection that closes before the service took part in a handshake', async () => {
     const port = await serveRaw((socket) => socket.once('data', () => socket.destroy()));
     await expectUnreachable(port, /ECONNRESET/, false);

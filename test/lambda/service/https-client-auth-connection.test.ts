@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -13,6 +14,8 @@ import { ClientCertificateError } from '../../../lambda/errors.ts';
 import { HttpsClientAuthConnection } from '../../../lambda/service/https-client-auth-connection.ts';
 import { Cloud } from '../../fakes/cloud.ts';
 import { ForgetfulPath } from '../../fakes/forgetful-path.ts';
+import { RsaAuthority } from '../../fakes/rsa-authority.ts';
+import { shortDiffieHellman } from '../../fakes/short-diffie-hellman.ts';
 import { StoppedClock } from '../builders.ts';
 
 const BODY = '{"hosts":["compute-1"]}';
@@ -22,6 +25,18 @@ beforeAll(async () => {
   cloud = await Cloud.start();
 });
 afterAll(() => cloud.close());
+
+/** The cipher suites of TLS 1.2 with DHE and RSA that OpenSSL may offer, by IANA's numbers. */
+const DHE_RSA = new Set([
+  0x0033, 0x0039, 0x0067, 0x006b, 0x009e, 0x009f, 0xc052, 0xc053, 0xc09e, 0xc09f, 0xc0a2, 0xc0a3, 0xccaa,
+]);
+
+/** The cipher suites in a ClientHello (RFC 5246, 7.4.1.2), in the record that it came in. */
+function suitesOf(record: Buffer): number[] {
+  const session = 5 + 4 + 2 + 32;
+  const at = session + 1 + record.readUInt8(session);
+  return Array.from({ length: record.readUInt16BE(at) / 2 }, (_, i) => record.readUInt16BE(at + 2 + 2 * i));
+}
 
 /** The secret of this cloud's client certificate. */
 function secretOf(more: object = {}): Secret {
@@ -114,6 +129,53 @@ test('speaks TLS 1.2 or newer', async () => {
   await post();
   const socket = oat.polls[0]?.request.socket as { getProtocol?: () => string } | undefined;
   expect(['TLSv1.2', 'TLSv1.3']).toContain(socket?.getProtocol?.());
+});
+
+describe('finite-field Diffie-Hellman is not offered', () => {
+  test('so that a server which prefers it, with a short group, agrees on something else', async () => {
+    const old = await RsaAuthority.create('an old authority');
+    const server = createHttpsServer(
+      {
+        ...(await old.server()),
+        ca: cloud.authority.cert,
+        requestCert: true,
+        maxVersion: 'TLSv1.2',
+        // What OpenAttestation's installer leaves in Tomcat, as far as OpenSSL still knows it.
+        ciphers: 'DHE-RSA-AES256-SHA:DHE-RSA-AES128-SHA:AES256-SHA:AES128-SHA:@SECLEVEL=0',
+        honorCipherOrder: true,
+        dhparam: shortDiffieHellman(),
+      },
+      (_request, response) => void response.end('{}'),
+    );
+    const agreed: string[] = [];
+    server.on('secureConnection', (socket) => agreed.push(`${socket.getProtocol()} ${socket.getCipher().name}`));
+    const { post } = connectionTo(await listen(server), secretOf({ ca: old.cert }));
+    const status = await post().then(
+      (answer) => answer.status,
+      (error: unknown) => error,
+    );
+    await close(server);
+    expect([status, ...agreed]).toEqual([200, 'TLSv1.2 AES256-SHA']);
+  });
+
+  test('and everything else that Node offers is', async () => {
+    const hello = Promise.withResolvers<Buffer>();
+    const silent = createServer((socket) => {
+      socket
+        .on('error', () => {})
+        .once('data', (bytes) => {
+          hello.resolve(bytes);
+          socket.destroy();
+        });
+    });
+    const { post } = connectionTo(await listen(silent), secretOf());
+    await expect(post()).rejects.toMatchObject({ reason: 'unreachable' });
+    await close(silent);
+    const offered = suitesOf(await hello.promise);
+    expect(offered.filter((suite) => DHE_RSA.has(suite))).toEqual([]);
+    // AES256-SHA, ECDHE with GCM, TLS 1.3.
+    for (const suite of [0x0035, 0xc02f, 0xc030, 0x1301, 0x1302]) expect(offered).toContain(suite);
+  });
 });
 
 test('never follows a redirect: it is an answer like any other', async () => {
