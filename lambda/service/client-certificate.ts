@@ -1,6 +1,7 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { parseCertificates } from './certificates.ts';
 import { ClientCertificateError } from '../errors.ts';
 import { KeptConnections } from '../kept-connections.ts';
 import { isSince } from '../trust/time.ts';
@@ -76,13 +77,15 @@ export class SecretsManagerSecret implements Secret {
 }
 
 /**
- * Parses the secret, `{"cert","key","ca","passphrase"?,"auth_blob"?}`. A certificate that has ended is refused.
+ * Parses the secret, `{"cert","key","ca","passphrase"?,"auth_blob"?}`: `cert` is the client's certificate and, behind it, the
+ * chain above it, `ca` any number of authorities. A certificate that has ended is refused. A byte order mark, before the JSON
+ * or in a member, is no part of it.
  * @throws {ClientCertificateError} naming the member and the rule; causes that may quote the text are left out
  */
 export function parseSecret(text: string, now = Date.now()): ClientCertificate {
   let secret: unknown;
   try {
-    secret = JSON.parse(text);
+    secret = JSON.parse(withoutMark(text));
   } catch {
     throw new ClientCertificateError('the secret is not JSON');
   }
@@ -96,17 +99,24 @@ export function parseSecret(text: string, now = Date.now()): ClientCertificate {
   if (authBlob !== undefined && !/^[\x20-\x7e]*$/.test(authBlob)) {
     throw new ClientCertificateError('"auth_blob" of the secret has characters that no HTTP header may have');
   }
-  const certificate = parse('cert', 'a PEM certificate', () => new X509Certificate(cert));
-  parse('ca', 'a PEM certificate', () => new X509Certificate(ca));
-  const privateKey = parse('key', 'a PEM private key that its passphrase opens', () =>
-    createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) }),
-  );
-  if (!certificate.checkPrivateKey(privateKey)) {
-    throw new ClientCertificateError('"key" of the secret does not belong to "cert"');
+  const certificates = parseCertificates('cert', cert);
+  const authorities = parseCertificates('ca', ca);
+  const privateKey = parseKey(key, passphrase);
+  const position = certificates.list.findIndex((one) => one.checkPrivateKey(privateKey)) + 1;
+  if (position === 0) throw new ClientCertificateError('"key" of the secret does not belong to "cert"');
+  if (position > 1) {
+    throw new ClientCertificateError(
+      `certificate ${position} in "cert" of the secret is the one of "key": it must stand first, and what vouches for it behind`,
+    );
   }
-  const parsed = { cert, key, ca, ...(passphrase === undefined ? {} : { passphrase }) };
+  const parsed = {
+    cert: certificates.pem,
+    key,
+    ca: authorities.pem,
+    ...(passphrase === undefined ? {} : { passphrase }),
+  };
   checkForTls(parsed);
-  const end = certificate.validToDate;
+  const end = (certificates.list[0] as X509Certificate).validToDate;
   if (!isSince(end.getTime(), now)) {
     throw new ClientCertificateError(`the certificate of the secret ended on ${end.toISOString()}`);
   }
@@ -123,18 +133,22 @@ function optional(members: Record<string, unknown>, name: string): string | unde
   const value = members[name];
   if (value === undefined || value === null || value === '') return undefined;
   if (typeof value !== 'string') throw new ClientCertificateError(`"${name}" of the secret is not a string`);
-  return value;
+  return withoutMark(value);
 }
 
-function parse<T>(name: string, what: string, read: () => T): T {
+function parseKey(key: string, passphrase: string | undefined): KeyObject {
   try {
-    return read();
+    return createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) });
   } catch {
-    throw new ClientCertificateError(`"${name}" of the secret is not ${what}`);
+    throw new ClientCertificateError('"key" of the secret is not a PEM private key that its passphrase opens');
   }
 }
 
-/** TLS reads more of it than the first certificate of each text, and has rules of its own: keys of a length, for example. */
+function withoutMark(text: string): string {
+  return text.replace(/^\uFEFF/, '');
+}
+
+/** TLS has rules of its own: keys of a length, for example. */
 function checkForTls(options: SecureContextOptions): void {
   try {
     // Not imported: that takes time at every start, and most of them need no certificate.

@@ -9,6 +9,8 @@ describe('the body of an event', () => {
     ['as it is', { body: '{"a":"ü🚀"}' }],
     ['as it is, where the event says so', { body: '{"a":"ü🚀"}', isBase64Encoded: false }],
     ['from base64', { body: base64('{"a":"ü🚀"}'), isBase64Encoded: true }],
+    ['behind a byte order mark', { body: '\uFEFF{"a":"ü🚀"}' }],
+    ['behind a byte order mark, from base64', { body: base64('\uFEFF{"a":"ü🚀"}'), isBase64Encoded: true }],
     ['whatever its content type', { body: '{"a":"ü🚀"}', headers: { 'content-type': 'text/plain' } }],
   ])('is read %s', (_, event) => {
     expect(parseBody(event)).toEqual({ a: 'ü🚀' });
@@ -20,6 +22,7 @@ describe('the body of an event', () => {
     ['an empty one in base64', { body: '', isBase64Encoded: true }, 'The body is empty; it must be a JSON object.'],
     ['one that is not JSON', { body: '{"hunter2"' }, 'The body is not JSON.'],
     ['base64 that the event does not tell of', { body: base64('{}') }, 'The body is not JSON.'],
+    ['one behind two byte order marks', { body: '\uFEFF\uFEFF{}' }, 'The body is not JSON.'],
     ['base64 of no JSON', { body: base64('hunter2'), isBase64Encoded: true }, 'The body is not JSON.'],
     [
       'base64 of JSON that is not UTF-8',

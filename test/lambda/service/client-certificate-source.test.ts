@@ -135,6 +135,11 @@ describe('what is in use stays in use where the secret', () => {
     ['has a certificate that is none', JSON.stringify({ cert: key, key, ca: authority.cert }), /not a PEM certificate/],
     ['has another one’s key', JSON.stringify({ ...JSON.parse(text), key: ended.key }), /does not belong to "cert"/],
     [
+      'has half of its authorities',
+      JSON.stringify({ ...JSON.parse(text), ca: `${authority.cert}\n${authority.cert.slice(0, -40)}` }),
+      /certificate 2 in "ca" of the secret can't be read/,
+    ],
+    [
       'has a certificate that has ended',
       JSON.stringify({ ...ended, ca: authority.cert }),
       /certificate of the secret ended on 2026-11-23T15:59:59.000Z/,

@@ -22,6 +22,13 @@ const encrypted = createPrivateKey(key)
   .toString();
 const publicKey = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString();
 
+/** U+FEFF, with which some editors begin a file. */
+const MARK = '\uFEFF';
+
+function damaged(name: string, position: number): string {
+  return `certificate ${position} in "${name}" of the secret can't be read: each must be whole, with its lines as they were`;
+}
+
 const GOOD = { cert, key, ca };
 const notAfter = new X509Certificate(cert).validToDate.getTime();
 
@@ -42,10 +49,70 @@ describe('the secret', () => {
     ['with members that are empty', { ...GOOD, passphrase: '', auth_blob: null }, GOOD],
     ['with members that nobody needs', { ...GOOD, note: 'rotated in May' }, GOOD],
     ['with several CAs', { ...GOOD, ca: `${ca}\n${ca}` }, { ...GOOD, ca: `${ca}\n${ca}` }],
+    [
+      'with several CAs, whose lines are joined',
+      { ...GOOD, ca: `${ca}${ca}${ca}` },
+      { ...GOOD, ca: [ca, ca, ca].join('\n') },
+    ],
+    [
+      'with words around certificates',
+      { ...GOOD, ca: `subject=CN=a\n${ca}\nsubject=CN=b\n${ca}` },
+      { ...GOOD, ca: `${ca}\n${ca}` },
+    ],
+    [
+      'with a key between certificates, in ruins',
+      { ...GOOD, ca: `${ca}\n${key.replace(/^M/m, '!')}\n${ca}` },
+      { ...GOOD, ca: `${ca}\n${ca}` },
+    ],
+    [
+      'with lines as Windows ends them',
+      { ...GOOD, ca: `${ca}\n${ca}`.replaceAll('\n', '\r\n') },
+      { ...GOOD, ca: `${ca}\n${ca}` },
+    ],
+    [
+      'with a byte order mark in each member',
+      { cert: `${MARK}${cert}`, key: `${MARK}${key}`, ca: `${MARK}${ca}` },
+      GOOD,
+    ],
     ['with a chain behind the certificate', { ...GOOD, cert: `${cert}\n${ca}` }, { ...GOOD, cert: `${cert}\n${ca}` }],
   ])('is read %s', (_, secret, expected) => {
     expect(parseSecret(JSON.stringify(secret))).toStrictEqual({ ...expected, notAfter });
   });
+
+  test('is read with a byte order mark before it', () => {
+    expect(parseSecret(`${MARK}${JSON.stringify(GOOD)}`)).toStrictEqual({ ...GOOD, notAfter });
+  });
+
+  describe.each(['cert', 'ca'] as const)(
+    'is not taken for whole where "%s" has certificates that can’t be read:',
+    (name) => {
+      const first = name === 'cert' ? cert : ca;
+      const second = ca.split('\n');
+      const middle = Math.trunc(second.length / 2);
+      const edited = (edit: (line: string) => string): string =>
+        second.map((line, i) => (i === middle ? edit(line) : line)).join('\n');
+      test.each<[string, string]>([
+        ['lines that are joined', second.join('')],
+        ['spaces for line ends', second.join(' ')],
+        ['a backslash and "n" for line ends', second.join('\\n')],
+        ['a cut', second.slice(0, middle).join('\n')],
+        ['a cut in the last mark', ca.trimEnd().slice(0, -6)],
+        ['no last mark', second.filter((line) => !line.includes('END')).join('\n')],
+        ['no first mark', second.filter((line) => !line.includes('BEGIN')).join('\n')],
+        ['too few dashes', ca.replace('-----BEGIN', '----BEGIN')],
+        ['a line too few', second.toSpliced(middle, 1).join('\n')],
+        ['a letter too few', edited((line) => line.slice(1))],
+        ['a letter that is no base64', edited((line) => `!${line.slice(1)}`)],
+        ['a request', ca.replaceAll('CERTIFICATE', 'CERTIFICATE REQUEST')],
+      ])('%s', (_, broken) => {
+        const fault = new ClientCertificateError(damaged(name, 2));
+        expect(() => parseSecret(JSON.stringify({ ...GOOD, [name]: `${first}\n${broken}` }))).toThrow(fault);
+        expect(() => parseSecret(JSON.stringify({ ...GOOD, [name]: `${first}\n${broken}\n${ca}` }))).toThrow(fault);
+        const alone = new ClientCertificateError(damaged(name, 1));
+        expect(() => parseSecret(JSON.stringify({ ...GOOD, [name]: `${broken}\n${first}` }))).toThrow(alone);
+      });
+    },
+  );
 
   test('is read where its certificate is not valid yet: whose clock is right is not for us to say', () => {
     expect(parseSecret(JSON.stringify({ ...early, ca }))).toMatchObject(early);
@@ -74,11 +141,7 @@ describe('the secret', () => {
       { ...GOOD, cert: key, key: cert },
       '"cert" of the secret is not a PEM certificate',
     ],
-    [
-      'a certificate without line breaks',
-      { ...GOOD, cert: cert.replaceAll('\n', '') },
-      '"cert" of the secret is not a PEM certificate',
-    ],
+    ['a certificate without line breaks', { ...GOOD, cert: cert.replaceAll('\n', '') }, damaged('cert', 1)],
     ['a CA that is none', { ...GOOD, ca: key }, '"ca" of the secret is not a PEM certificate'],
     [
       'a key that is none',
@@ -103,7 +166,12 @@ describe('the secret', () => {
     [
       'a chain that breaks off behind the certificate',
       { ...GOOD, cert: `${cert}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n` },
-      'TLS can\'t use the secret\'s "cert", "key" and "ca": ERR_OSSL_ASN1_WRONG_TAG',
+      damaged('cert', 2),
+    ],
+    [
+      'a certificate behind the one that vouches for it',
+      { ...GOOD, cert: `${ca}\n${cert}` },
+      'certificate 2 in "cert" of the secret is the one of "key": it must stand first, and what vouches for it behind',
     ],
     [
       'a certificate that has ended',
