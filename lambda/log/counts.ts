@@ -9,6 +9,7 @@ export type CountName =
   | 'ResentPolls'
   | 'CertificateRefusals'
   | 'CertificateChanges'
+  | 'LoginRefusals'
   | 'SecretFaults'
   | 'NamesInOtherCase'
   | 'HandOvers'

@@ -14,6 +14,8 @@ export interface ClientCertificate {
   readonly passphrase?: string;
   /** Sent as `x-auth-blob`, where the service wants one. */
   readonly authBlob?: string;
+  /** Sent as `authorization`, where the service wants a login: `Basic …` (RFC 7617). */
+  readonly authorization?: string;
   /** When the certificate ends, epoch milliseconds. */
   readonly notAfter: number;
 }
@@ -77,9 +79,9 @@ export class SecretsManagerSecret implements Secret {
 }
 
 /**
- * Parses the secret, `{"cert","key","ca","passphrase"?,"auth_blob"?}`: `cert` is the client's certificate and, behind it, the
- * chain above it, `ca` any number of authorities. A certificate that has ended is refused. A byte order mark, before the JSON
- * or in a member, is no part of it.
+ * Parses the secret, `{"cert","key","ca","passphrase"?,"auth_blob"?,"username"?,"password"?}`: `cert` is the client's
+ * certificate and, behind it, the chain above it, `ca` any number of authorities. A certificate that has ended is refused. A
+ * byte order mark, before the JSON or in a member, is no part of it.
  * @throws {ClientCertificateError} naming the member and the rule; causes that may quote the text are left out
  */
 export function parseSecret(text: string, now = Date.now()): ClientCertificate {
@@ -99,6 +101,7 @@ export function parseSecret(text: string, now = Date.now()): ClientCertificate {
   if (authBlob !== undefined && !/^[\x20-\x7e]*$/.test(authBlob)) {
     throw new ClientCertificateError('"auth_blob" of the secret has characters that no HTTP header may have');
   }
+  const authorization = parseLogin(optional(members, 'username'), optional(members, 'password'));
   const certificates = parseCertificates('cert', cert);
   const authorities = parseCertificates('ca', ca);
   const privateKey = parseKey(key, passphrase);
@@ -120,7 +123,12 @@ export function parseSecret(text: string, now = Date.now()): ClientCertificate {
   if (!isSince(end.getTime(), now)) {
     throw new ClientCertificateError(`the certificate of the secret ended on ${end.toISOString()}`);
   }
-  return { ...parsed, ...(authBlob === undefined ? {} : { authBlob }), notAfter: end.getTime() };
+  return {
+    ...parsed,
+    ...(authBlob === undefined ? {} : { authBlob }),
+    ...(authorization === undefined ? {} : { authorization }),
+    notAfter: end.getTime(),
+  };
 }
 
 function need(members: Record<string, unknown>, name: string): string {
@@ -134,6 +142,22 @@ function optional(members: Record<string, unknown>, name: string): string | unde
   if (value === undefined || value === null || value === '') return undefined;
   if (typeof value !== 'string') throw new ClientCertificateError(`"${name}" of the secret is not a string`);
   return withoutMark(value);
+}
+
+/** A login as HTTP's Basic scheme has it, in UTF-8 (RFC 7617). */
+function parseLogin(username: string | undefined, password: string | undefined): string | undefined {
+  if (username === undefined && password === undefined) return undefined;
+  if (username === undefined) throw new ClientCertificateError('the secret has a "password" and no "username"');
+  if (password === undefined) throw new ClientCertificateError('the secret has a "username" and no "password"');
+  if (/[:\p{Cc}]/u.test(username)) {
+    throw new ClientCertificateError(
+      '"username" of the secret has a colon or a control character, which no login may have',
+    );
+  }
+  if (/\p{Cc}/u.test(password)) {
+    throw new ClientCertificateError('"password" of the secret has a control character, which no login may have');
+  }
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }
 
 function parseKey(key: string, passphrase: string | undefined): KeyObject {

@@ -6,6 +6,7 @@ import type { Counts } from '../log/counts.ts';
 import { PollError } from '../errors.ts';
 import { SAFE_IDLE_MS } from '../kept-connections.ts';
 import { isOver, isSince } from '../trust/time.ts';
+import { isRefusal, loginError } from './refusal.ts';
 import type { CertificateVersion } from './secret-watch.ts';
 import type { Fault, TlsConnection } from './tls-connection.ts';
 
@@ -36,7 +37,8 @@ interface Post {
 /** What came of sending it once; of an answer that may be a refusal there is an error too. */
 interface Outcome {
   readonly answer?: HttpAnswer;
-  readonly fault?: Fault;
+  /** `login` where the service asks for a login: that says nothing of the certificate. */
+  readonly fault?: Fault | 'login';
   readonly error?: unknown;
 }
 
@@ -44,7 +46,7 @@ interface Outcome {
  * HTTPS with a client certificate. The server's certificate and name are always verified against the secret's CA, and
  * nothing else; connections are kept and reused; a redirect is an answer like any other and never followed. A request is
  * sent again only over a new connection: where a kept one had ended, or brings no byte for long after it was idle, and with
- * another certificate where one was refused.
+ * another version of the secret where the certificate or the login of one was refused.
  */
 export class HttpsClientAuthConnection implements Connection {
   readonly #options: HttpsClientAuthConnectionOptions;
@@ -93,10 +95,13 @@ export class HttpsClientAuthConnection implements Connection {
         connection = open(certificate);
         continue;
       }
-      counts.add('CertificateRefusals');
+      counts.add(fault === 'login' ? 'LoginRefusals' : 'CertificateRefusals');
       refused.versions.add(certificate.version);
       const other = await abortable(certificates.getAnother(refused, signal), signal).catch(() => undefined);
-      if (other !== undefined) connection = open(other);
+      // Against a refused login no other certificate helps, but another login does.
+      const isOfUse = fault !== 'login' || other?.certificate.authorization !== certificate.certificate.authorization;
+      if (other !== undefined && isOfUse) connection = open(other);
+      else if (fault === 'login') throw error;
       else if (answer !== undefined && !signal.aborted) return answer;
       else throw error;
     }
@@ -156,6 +161,7 @@ export class HttpsClientAuthConnection implements Connection {
         return { answer };
       }
       connection.close();
+      if (connection.wantsLogin) return { fault: 'login', error: loginError(connection.certificate.certificate) };
       return { answer, fault: 'refused', error: new Error(`the service answered with HTTP status ${answer.status}`) };
     } catch (error) {
       connection.close();
@@ -189,9 +195,4 @@ export class HttpsClientAuthConnection implements Connection {
     connection.idleSince = this.#options.clock.now();
     this.#idle.push(connection);
   }
-}
-
-/** Whether a status may mean that the service does not know the client. */
-function isRefusal(status: number): boolean {
-  return status === 401 || status === 403;
 }

@@ -6,6 +6,7 @@ import { buildConnector, Client } from 'undici';
 import type { HttpAnswer, PostLimits } from './attestation-service.ts';
 import { abortable } from './abortable.ts';
 import { PollError } from '../errors.ts';
+import { asksForLogin } from './refusal.ts';
 import type { CertificateVersion } from './secret-watch.ts';
 import { explainTlsFault, ServerTlsFault } from './server-tls-fault.ts';
 
@@ -42,6 +43,8 @@ export class TlsConnection {
   idleSince = 0;
   /** The status of the answer that came last, complete or not. */
   status: number | undefined;
+  /** Whether that answer asks for a login. */
+  wantsLogin = false;
   readonly #client: Client;
   readonly #closing = new AbortController();
   #socket: Socket | undefined;
@@ -112,8 +115,9 @@ export class TlsConnection {
    * @throws {PollError} where the answer is none that may be read
    */
   async post(path: string, body: string, { signal, maxBytes }: PostLimits): Promise<HttpAnswer> {
-    const { authBlob } = this.certificate.certificate;
+    const { authBlob, authorization } = this.certificate.certificate;
     this.status = undefined;
+    this.wantsLogin = false;
     this.#bytesBefore = this.#socket?.bytesRead ?? 0;
     const request = this.#client.request({
       method: 'POST',
@@ -125,11 +129,13 @@ export class TlsConnection {
         accept: 'application/json',
         'accept-encoding': 'identity',
         ...(authBlob === undefined ? {} : { 'x-auth-blob': authBlob }),
+        ...(authorization === undefined ? {} : { authorization }),
       },
     });
     // undici heeds the signal only once it has a connection.
     const { statusCode: status, headers, body: answer } = await abortable(request, signal, (late) => leave(late.body));
     this.status = status;
+    this.wantsLogin = asksForLogin(status, headers['www-authenticate']);
     if (status < 200 || status > 299) {
       // What it says beside its status decides nothing; a short rest is read so that the connection can be used again.
       await answer.dump({ limit: maxBytes, signal: AbortSignal.timeout(REST_MS) }).catch(() => {});

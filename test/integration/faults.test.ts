@@ -97,7 +97,8 @@ function secretWithEverything(): string {
     passphrase,
   });
   const ca = [cloud.authority.cert, rsa.cert, old.cert].join('\n');
-  return JSON.stringify({ cert: cloud.client.cert, key, ca, passphrase, auth_blob: `Basic ${randomUUID()}` });
+  const login = { username: randomUUID(), password: randomUUID() };
+  return JSON.stringify({ cert: cloud.client.cert, key, ca, passphrase, auth_blob: randomUUID(), ...login });
 }
 
 /** Whom the server trusts, and what it shows. */

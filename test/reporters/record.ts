@@ -9,7 +9,7 @@ import { join } from 'node:path';
 /** The variable that names the folder. */
 export const RECORD_FOLDER = 'TEST_RECORD_FOLDER';
 
-export const SECRET_KINDS = ['key', 'certificate', 'passphrase', 'auth blob'] as const;
+export const SECRET_KINDS = ['key', 'certificate', 'passphrase', 'auth blob', 'username', 'password'] as const;
 export type SecretKind = (typeof SECRET_KINDS)[number];
 
 export interface Secret {
@@ -46,6 +46,8 @@ export function secretsIn(text: string): Secret[] {
   const named: [SecretKind, unknown][] = [
     ['passphrase', members?.['passphrase']],
     ['auth blob', members?.['auth_blob']],
+    ['username', members?.['username']],
+    ['password', members?.['password']],
   ];
   const words = named.flatMap(([kind, value]) =>
     typeof value === 'string' && value !== '' ? [{ kind, text: value }] : [],

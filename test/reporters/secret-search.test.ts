@@ -59,10 +59,14 @@ describe('the secrets of a test', () => {
       key: key.text,
       passphrase: passphrase.text,
       auth_blob: blob.text,
+      username: 'scheduler',
+      password: passphrase.text,
     });
     const found = secretsIn(text).map(({ kind }) => kind);
-    expect(found).toEqual(expect.arrayContaining(['certificate', 'key', 'passphrase', 'auth blob']));
-    expect(found).toHaveLength(4);
+    expect(found).toEqual(
+      expect.arrayContaining(['certificate', 'key', 'passphrase', 'auth blob', 'username', 'password']),
+    );
+    expect(found).toHaveLength(6);
   });
 
   test('are found in a secret that is not JSON, too', () => {

@@ -46,6 +46,18 @@ describe('the secret', () => {
       { ...GOOD, passphrase: PASSPHRASE },
     ],
     ['with an auth blob', { ...GOOD, auth_blob: AUTH_BLOB }, { ...GOOD, authBlob: AUTH_BLOB }],
+    [
+      'with a login',
+      { ...GOOD, username: 'Aladdin', password: 'open sesame' },
+      // As RFC 7617 has it.
+      { ...GOOD, authorization: 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==' },
+    ],
+    [
+      'with a login beyond ASCII, and a password with a colon',
+      { ...GOOD, username: 'test', password: '123\u00a3:4' },
+      { ...GOOD, authorization: 'Basic dGVzdDoxMjPCozo0' },
+    ],
+    ['with a login that is empty', { ...GOOD, username: '', password: null }, GOOD],
     ['with members that are empty', { ...GOOD, passphrase: '', auth_blob: null }, GOOD],
     ['with members that nobody needs', { ...GOOD, note: 'rotated in May' }, GOOD],
     ['with several CAs', { ...GOOD, ca: `${ca}\n${ca}` }, { ...GOOD, ca: `${ca}\n${ca}` }],
@@ -179,6 +191,23 @@ describe('the secret', () => {
       `the certificate of the secret ended on ${YESTERDAY.toISOString().replace(/\d{3}Z/, '000Z')}`,
     ],
     ['a key of another certificate', { ...GOOD, key: other.key }, '"key" of the secret does not belong to "cert"'],
+    ['a password alone', { ...GOOD, password: PASSPHRASE }, 'the secret has a "password" and no "username"'],
+    ['a username alone', { ...GOOD, username: PASSPHRASE }, 'the secret has a "username" and no "password"'],
+    [
+      'a username with a colon',
+      { ...GOOD, username: `${PASSPHRASE}:`, password: PASSPHRASE },
+      '"username" of the secret has a colon or a control character, which no login may have',
+    ],
+    [
+      'a password with a line break',
+      { ...GOOD, username: 'nova', password: `${PASSPHRASE}\n` },
+      '"password" of the secret has a control character, which no login may have',
+    ],
+    [
+      'a password that is no text',
+      { ...GOOD, username: 'nova', password: [1] },
+      '"password" of the secret is not a string',
+    ],
     [
       'an auth blob with a line break',
       { ...GOOD, auth_blob: `${AUTH_BLOB}\r\nx: y` },

@@ -201,6 +201,31 @@ test('refuses an encoded answer, which it did not ask for', async () => {
   await expect(post()).rejects.toMatchObject({ reason: 'bad-reply' });
 });
 
+test.each<[string, string | string[], string]>([
+  ['Basic', 'Basic', 'LoginRefusals'],
+  ['Basic in other letters', 'bAsIc realm="a"', 'LoginRefusals'],
+  ['Basic behind another', 'Token realm="a", Basic realm="b"', 'LoginRefusals'],
+  ['Basic in a header of its own', ['Token realm="a"', 'Basic realm="b"'], 'LoginRefusals'],
+  ['another scheme', 'Negotiate', 'CertificateRefusals'],
+  ['a scheme that begins alike', 'Basically realm="a"', 'CertificateRefusals'],
+  ['Basic as a realm', 'Negotiate realm="Basic"', 'CertificateRefusals'],
+])('counts a 401 that asks for %s as what is refused', async (_, challenge, count) => {
+  const { oat, counts, post } = await connect(
+    (_poll, response) => void response.writeHead(401, { 'www-authenticate': challenge }).end(),
+  );
+  await post().catch(() => {});
+  expect(counts.take().values).toEqual(new Map([[count, 1]]));
+  expect(oat.polls).toHaveLength(1);
+});
+
+test('a 403 is a refused certificate, whatever it asks for', async () => {
+  const { counts, post } = await connect(
+    (_poll, response) => void response.writeHead(403, { 'www-authenticate': 'Basic realm="a"' }).end(),
+  );
+  await expect(post()).resolves.toMatchObject({ status: 403 });
+  expect(counts.take().values).toEqual(new Map([['CertificateRefusals', 1]]));
+});
+
 describe('what goes wrong is', () => {
   test('unreachable where the connection ends in the middle of an answer', async () => {
     const { post } = await connect((_poll, response) => {
