@@ -1,5 +1,7 @@
 import { isIP } from 'node:net';
 import { ConfigurationError } from './errors.ts';
+import { type DistinguishedName, parseDistinguishedName } from './http/distinguished-name.ts';
+import { quote } from './quote.ts';
 
 export interface Config {
   readonly server: string;
@@ -17,7 +19,7 @@ export interface Config {
   readonly maxHosts: number;
   readonly hostPattern?: RegExp | undefined;
   /** The subjects of the client certificates that may ask; absent where API Gateway itself checks who asks. */
-  readonly clients?: ReadonlySet<string> | undefined;
+  readonly clients?: readonly DistinguishedName[] | undefined;
   /** The annotation, label or affinity key by which a Kubernetes pod asks for trust. */
   readonly kubernetesKey: string;
   /** The function that takes over hosts which a request has no time to poll; without one, requests poll themselves. */
@@ -40,6 +42,8 @@ export interface Setting<T> {
   readonly rule: string;
   /** The typed value; undefined where the text breaks the rule. */
   readonly parse: (text: string) => T | undefined;
+  /** Which part of a text breaks the rule, as what follows it in the sentence. */
+  readonly blame?: (text: string) => string;
 }
 
 const HOST_NAME = /^(?=.{1,253}$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?$/;
@@ -138,9 +142,10 @@ export const SETTINGS = {
   } satisfies Setting<string>,
   clients: {
     variable: 'ATTESTATION_CLIENTS',
-    rule: 'must be a JSON array of at least one subject of a client certificate, such as ["CN=kube-scheduler,O=example"], with no space around "=" and no "subject=" before it',
+    rule: 'must be a JSON array of at least one subject of a client certificate, such as ["CN=kube-scheduler,O=example"], as RFC 4514 writes it: with no space around "=" and ",", and no "subject=" before it',
     parse: parseClients,
-  } satisfies Setting<ReadonlySet<string>>,
+    blame: blameClient,
+  } satisfies Setting<readonly DistinguishedName[]>,
   refreshFunction: {
     variable: 'ATTESTATION_REFRESH_FUNCTION',
     rule: 'must be the name or ARN of the function that refreshes attestations',
@@ -187,7 +192,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   function read<T>(setting: Setting<T>): T | undefined {
     const text = env[setting.variable] || setting.default;
     const value = text === undefined ? undefined : setting.parse(text);
-    if (value === undefined && text !== undefined) faults.push(`${setting.variable} ${setting.rule}`);
+    if (value === undefined && text !== undefined) faults.push(faultOf(setting, setting.variable, text));
     return value;
   }
   function need<T>(setting: Setting<T>): T {
@@ -237,19 +242,34 @@ function isHostName(text: string): boolean {
   return HOST_NAME.test(text) && URL.parse(`https://${text}`)?.hostname === text.toLowerCase();
 }
 
-function parseClients(text: string): ReadonlySet<string> | undefined {
+/** What is said of a setting whose text breaks the rule. */
+export function faultOf(setting: Setting<unknown>, name: string, text: string): string {
+  return `${name} ${setting.rule}${setting.blame?.(text) ?? ''}`;
+}
+
+function parseClients(text: string): readonly DistinguishedName[] | undefined {
+  const names = readArray(text)?.map(parseSubject) ?? [];
+  return names.length > 0 && names.every((name) => name !== undefined) ? names : undefined;
+}
+
+function blameClient(text: string): string {
+  const wrong = readArray(text)?.find((subject) => parseSubject(subject) === undefined);
+  return wrong === undefined ? '' : `; ${quote(wrong)} is none`;
+}
+
+function readArray(text: string): readonly unknown[] | undefined {
   try {
-    const subjects: unknown = JSON.parse(text);
-    const isGood = Array.isArray(subjects) && subjects.length > 0 && subjects.every(isSubject);
-    return isGood ? new Set(subjects as string[]) : undefined;
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** A distinguished name as API Gateway writes it: `CN=kube-scheduler,O=example`. */
-function isSubject(subject: unknown): boolean {
-  return typeof subject === 'string' && /^(?!subject=)[A-Za-z][\w.-]*=\S/i.test(subject) && subject.length <= 1_000;
+/** The length is what keeps a variable small; openssl's heading would be read as a type, `subject`. */
+function parseSubject(subject: unknown): DistinguishedName | undefined {
+  if (typeof subject !== 'string' || subject.length > 1_000 || /^subject=/i.test(subject)) return undefined;
+  return parseDistinguishedName(subject);
 }
 
 function integer(least: number, most: number): (text: string) => number | undefined {

@@ -10,6 +10,8 @@ export interface KeyPair {
 
 export interface CertificateOptions {
   readonly commonName: string;
+  /** Stands before the name in the subject. */
+  readonly organization?: string;
   /** DNS names and IP addresses that a server's certificate is for. */
   readonly names?: readonly x509.JsonGeneralName[];
   readonly notBefore?: Date;
@@ -57,10 +59,10 @@ export class CertificateAuthority {
   }
 
   async #issue(options: CertificateOptions, usage: x509.ExtendedKeyUsage): Promise<KeyPair> {
-    const { commonName, names = [], notBefore, notAfter } = options;
+    const { commonName, organization, names = [], notBefore, notAfter } = options;
     const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
     const certificate = await x509.X509CertificateGenerator.create({
-      subject: `CN=${commonName}`,
+      subject: [...(organization === undefined ? [] : [{ O: [organization] }]), { CN: [commonName] }],
       issuer: this.#certificate.subject,
       publicKey: keys.publicKey,
       signingKey: this.#keys.privateKey,

@@ -1,4 +1,4 @@
-import { SETTINGS, type Setting } from '../../lambda/config.ts';
+import { faultOf, SETTINGS, type Setting } from '../../lambda/config.ts';
 import { REFRESH_LIMITS } from '../functions/refresh-limits.ts';
 import { faultOfSize } from './variables-size.ts';
 
@@ -95,7 +95,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     }
     const text = typeof value === 'number' ? String(value) : value;
     if (typeof text === 'string' && isGood(setting, text)) environment[setting.variable] = text;
-    else faults.push(`trust.${setting.context} ${setting.rule}`);
+    else faults.push(faultOf(setting, `trust.${setting.context}`, typeof text === 'string' ? text : ''));
   }
   const createSecret = take(CREATE_SECRET) ?? false;
   if (typeof createSecret !== 'boolean') faults.push(`trust.${CREATE_SECRET} must be true or false`);
@@ -111,7 +111,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
   const clients = take('clients');
   if (clients !== undefined) {
     const text = JSON.stringify(clients);
-    if (SETTINGS.clients.parse(text) === undefined) faults.push(`trust.clients ${SETTINGS.clients.rule}`);
+    if (SETTINGS.clients.parse(text) === undefined) faults.push(faultOf(SETTINGS.clients, 'trust.clients', text));
     else if (givenDomain === undefined)
       faults.push('trust.clients needs trust.domain: without it, API Gateway checks who asks');
     else filterEnvironment[SETTINGS.clients.variable] = text;

@@ -1,29 +1,31 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { UnknownClientError } from '../errors.ts';
 import { quote } from '../quote.ts';
+import { type DistinguishedName, isSameName, parseDistinguishedName } from './distinguished-name.ts';
 
 /**
- * Checks who asks, where API Gateway only checked that some authority of the truststore vouches for the certificate. The
- * subject is compared as it is: character by character.
+ * Checks who asks, where API Gateway only checked that some authority of the truststore vouches for the certificate.
+ * AWS does not document in which order it writes the parts of a subject: either will do.
  * @param clients the subjects that may ask; without any, API Gateway itself has checked who asks
- * @returns the subject, where it was checked
+ * @returns the subject as it was shown, where it was checked
  * @throws {UnknownClientError} where the certificate's subject is none of them, or there is no certificate
  */
 export function checkClient(
   event: Partial<APIGatewayProxyEventV2>,
-  clients: ReadonlySet<string> | undefined,
+  clients: readonly DistinguishedName[] | undefined,
 ): string | undefined {
   if (clients === undefined) return undefined;
   // Whoever invokes the function without API Gateway may send anything.
-  const certificate = event.requestContext?.authentication?.clientCert as { subjectDN?: string } | null | undefined;
+  const certificate = event.requestContext?.authentication?.clientCert as { subjectDN?: unknown } | null | undefined;
   const subject = certificate?.subjectDN;
-  if (subject !== undefined && clients.has(subject)) return subject;
+  const name = typeof subject === 'string' ? parseDistinguishedName(subject) : undefined;
+  if (name !== undefined && clients.some((client) => isSameName(client, name))) return subject as string;
   // To the log alone: who asks need not be told how the subject is read.
-  throw new UnknownClientError(
-    new Error(
-      subject === undefined
-        ? 'no client certificate was shown'
-        : `the client certificate's subject is ${quote(subject)}`,
-    ),
-  );
+  throw new UnknownClientError(new Error(fault(subject, name)));
+}
+
+function fault(subject: unknown, name: DistinguishedName | undefined): string {
+  if (subject === undefined) return 'no client certificate was shown';
+  const shown = `the client certificate's subject is ${quote(subject)}`;
+  return name === undefined ? `${shown}, which is no distinguished name as RFC 4514 writes it` : shown;
 }

@@ -1,6 +1,7 @@
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { parseBody } from './body.ts';
 import { checkClient } from './client-subject.ts';
+import type { DistinguishedName } from './distinguished-name.ts';
 import type { Clock } from '../clock.ts';
 import { newDeadline } from '../polling/deadline.ts';
 import type { Reason } from '../trust/reason.ts';
@@ -17,7 +18,7 @@ export interface FilterParts {
   readonly config: ProtocolOptions & {
     readonly maxHosts: number;
     /** The subjects of the client certificates that may ask; absent where API Gateway checks who asks. */
-    readonly clients?: ReadonlySet<string> | undefined;
+    readonly clients?: readonly DistinguishedName[] | undefined;
   };
   readonly filter: TrustedFilter;
   readonly clock: Clock;

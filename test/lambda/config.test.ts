@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Config, loadConfig, type Setting, SETTINGS, stackOf } from '../../lambda/config.ts';
 import { ConfigurationError } from '../../lambda/errors.ts';
+import { parseDistinguishedName } from '../../lambda/http/distinguished-name.ts';
 
 const REQUIRED = {
   ATTESTATION_SERVER: 'attester.mynetwork.com',
@@ -88,7 +89,7 @@ describe('the configuration', () => {
       maxHosts: 500,
       hostPattern: /^compute-\d+$/u,
       kubernetesKey: 'example.com/trust',
-      clients: new Set(['CN=kube-scheduler,O=example']),
+      clients: [parseDistinguishedName('CN=kube-scheduler,O=example')],
       refreshFunction: env.ATTESTATION_REFRESH_FUNCTION,
       eventBus: env.ATTESTATION_EVENT_BUS,
       stack: 'TrustedFilter',

@@ -152,7 +152,6 @@ function toEvent(request: IncomingMessage, body: Buffer, routes: readonly string
 /** What API Gateway says of a client's certificate; the subject with its parts in the order of the certificate. */
 function clientCertificate(socket: TLSSocket) {
   const certificate = socket.getPeerX509Certificate();
-  const oneLine = (name = ''): string => name.split('\n').join(',');
   return {
     clientCertPem: certificate?.toString() ?? '',
     subjectDN: oneLine(certificate?.subject),
@@ -160,6 +159,11 @@ function clientCertificate(socket: TLSSocket) {
     serialNumber: certificate?.serialNumber ?? '',
     validity: { notBefore: certificate?.validFrom ?? '', notAfter: certificate?.validTo ?? '' },
   };
+}
+
+/** A name of a certificate as Node has it: a line a part, and spaces around the `+` within one; else as RFC 4514 has it. */
+export function oneLine(name = ''): string {
+  return name.replaceAll(' + ', '+').split('\n').join(',');
 }
 
 function decode(path: string): string {

@@ -4,7 +4,9 @@ import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { SETTINGS } from '../../../lambda/config.ts';
 import { CertificateAuthority, type KeyPair, LOOPBACK_NAMES } from '../certificates.ts';
 
-const SUBJECT = 'CN=scheduler';
+/** The client that docs/kubernetes.md makes a certificate for, and its subject as it stands in `clients` there. */
+const CLIENT = { organization: 'example', commonName: 'kube-scheduler' };
+const SUBJECT = `CN=${CLIENT.commonName},O=${CLIENT.organization}`;
 
 /** What it takes to demand client certificates on this machine, as the stack's domain with a truststore does. */
 export class MutualTlsFront {
@@ -24,7 +26,7 @@ export class MutualTlsFront {
   static async make(folder: string): Promise<MutualTlsFront> {
     const authority = await CertificateAuthority.create('trusted-filter local schedulers');
     const server = await authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
-    const client = await authority.client({ commonName: SUBJECT.slice('CN='.length) });
+    const client = await authority.client(CLIENT);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'ca.pem'), authority.cert);
     writeFileSync(join(folder, 'client.pem'), client.cert);

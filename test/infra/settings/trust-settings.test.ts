@@ -263,6 +263,12 @@ describe('a domain with client certificates', () => {
     ['no clients', { domain }, /^trust\.clients is not set/],
     ["openssl's heading", { domain, clients: ['subject=CN=nova'] }, /^trust\.clients must be/],
     ["openssl's spaces", { domain, clients: ['O = example, CN = nova'] }, /^trust\.clients must be/],
+    [
+      'one of several that is none',
+      { domain, clients: ['CN=a', 'CN=b;O=c'] },
+      /^trust\.clients .*; "CN=b;O=c" is none$/,
+    ],
+    ['a client that is a number', { domain, clients: ['CN=a', 7] }, /^trust\.clients .*; 7 is none$/],
     ['a subject of nothing', { domain, clients: ['CN= '] }, /^trust\.clients must be/],
     ['an empty list of clients', { domain, clients: [] }, /^trust\.clients must be/],
     ['a client that is no subject', { domain, clients: ['nova'] }, /^trust\.clients must be/],

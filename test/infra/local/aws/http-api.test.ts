@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import { type Handler, HttpApi } from '../../../../infra/local/aws/http-api.ts';
+import { type Handler, HttpApi, oneLine } from '../../../../infra/local/aws/http-api.ts';
 import { MutualTlsFront } from '../../../../infra/local/aws/mutual-tls-front.ts';
+import { parseDistinguishedName } from '../../../../lambda/http/distinguished-name.ts';
+import { checkClient } from '../../../../lambda/http/client-subject.ts';
+import { SETTINGS } from '../../../../lambda/config.ts';
 
 const seen: APIGatewayProxyEventV2[] = [];
 let api: HttpApi;
@@ -69,6 +72,12 @@ describe('an event is as API Gateway builds it', () => {
   });
 });
 
+test('a certificate’s name of several attributes in a part is written as RFC 4514 does', () => {
+  const name = oneLine('O=a \\+ b\\, c\\ \nCN=nova + UID=7');
+  expect(name).toBe(String.raw`O=a \+ b\, c\ ,CN=nova+UID=7`);
+  expect(parseDistinguishedName(name)).toEqual(parseDistinguishedName(String.raw`O=a \2B b\2C c\20,UID=7+CN=nova`));
+});
+
 test('a function that throws is answered as API Gateway does', async () => {
   const url = await start(() => Promise.reject(new Error('thrown on purpose')));
   expect((await fetch(`${url}/filter`, { method: 'POST' })).status).toBe(500);
@@ -105,9 +114,13 @@ describe('a front that demands client certificates', () => {
   test('says whose certificate it was, and answers nobody without one', async () => {
     expect(await ask({ cert: read('client.pem'), key: read('client.key') })).toBe(201);
     expect(seen[0]?.requestContext.authentication?.clientCert).toMatchObject({
-      subjectDN: 'CN=scheduler',
+      subjectDN: 'O=example,CN=kube-scheduler',
       issuerDN: 'CN=trusted-filter local schedulers',
     });
+    const clients = SETTINGS.clients.parse(front.env.ATTESTATION_CLIENTS ?? '');
+    for (const event of [seen[0], seen[0] && front.authenticated(seen[0])]) {
+      expect(checkClient(event ?? {}, clients)).toBeDefined();
+    }
     await expect(ask({})).rejects.toThrow();
     expect(seen).toHaveLength(1);
     expect(statSync(join(folder, 'client.key')).mode & 0o077).toBe(0);
