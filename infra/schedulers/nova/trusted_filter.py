@@ -87,7 +87,7 @@ class TrustedFilter(filters.BaseHostFilter):
             # The rule of BaseHostFilter._filter_one, for all hosts at once.
             if not self.RUN_ON_REBUILD and is_rebuild(spec_obj):
                 return hosts
-            requirement = required_trust(spec_obj.flavor.extra_specs)
+            requirement = required_trust(spec_obj.flavor)
             if not requirement:
                 return hosts
             if utils.request_is_rebuild(spec_obj):
@@ -123,12 +123,15 @@ def is_rebuild(spec_obj):
         'force_hosts' not in spec_obj or bool(spec_obj.force_hosts))
 
 
-def required_trust(extra_specs):
-    """What in the extra specs looks like a requirement, as it is.
+def required_trust(flavor):
+    """What in the flavor's extra specs looks like a requirement, as it is.
 
-    Whether it is one, and which, the service decides.
+    Whether it is one, and which, the service decides. A flavor that has no
+    extra specs asks for nothing, as with Nova's own filters.
     """
-    return {key: value for key, value in (extra_specs or {}).items()
+    if 'extra_specs' not in flavor:
+        return {}
+    return {key: value for key, value in (flavor.extra_specs or {}).items()
             if looks_like_trust(key)}
 
 

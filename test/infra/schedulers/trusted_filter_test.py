@@ -31,6 +31,8 @@ from nova.api.validation.extra_specs import validators
 from nova.scheduler import filters
 from nova.scheduler import host_manager
 from nova.scheduler import utils
+from nova.scheduler.filters import aggregate_instance_extra_specs
+from nova.scheduler.filters import compute_capabilities_filter
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../..')
 sys.path.insert(0, os.path.join(ROOT, 'infra/schedulers/nova'))
@@ -202,6 +204,16 @@ class WellTest(FilterTest):
             self.assertEqual(500, len(self.passing(extra_specs)))
         self.assertEqual(0, self.server.connections)
 
+    def test_a_flavor_without_extra_specs_asks_for_nothing_as_with_novas_own_filters(self):
+        self.configure(endpoint='http://nobody.invalid')
+        absent = spec({})
+        absent.flavor = objects.Flavor(name='m1.plain')
+        own = [compute_capabilities_filter.ComputeCapabilitiesFilter(),
+               aggregate_instance_extra_specs.AggregateInstanceExtraSpecsFilter()]
+        for filters in ([own[0]], [own[1]], self.filters):
+            self.assertEqual(FLEET, self.handler.get_filtered_objects(filters, FLEET, absent))
+        self.assertEqual(0, self.server.connections)
+
     def test_a_rebuild_passes_all_with_no_call(self):
         hints = {'_nova_check_type': ['rebuild']}
         self.assertEqual(500, len(self.passing(hints=hints)))
@@ -354,11 +366,10 @@ class FaultTest(FilterTest):
             self.answers(lambda handler, _: reply(handler, {'hosts': [FLEET[1].nodename], 'rejected': rejected}))
             self.assertEqual([FLEET[1].nodename], self.passing())
 
-    def test_nobody_passes_where_the_flavor_has_extra_specs_that_were_not_loaded(self):
-        unloaded = spec({})
-        unloaded.flavor = objects.Flavor(name='m1.trusted')
+    def test_nobody_passes_where_there_is_no_flavor(self):
+        without = objects.RequestSpec(instance_uuid='5f0c1c5e-9f0e-4a0b-8f5d-2b7f6a1c9d10', scheduler_hints={})
         with self.assertLogs('trusted_filter', 'ERROR'):
-            self.assertEqual([], self.handler.get_filtered_objects(self.filters, FLEET, unloaded))
+            self.assertEqual([], self.handler.get_filtered_objects(self.filters, FLEET, without))
 
 
 class ConfigurationTest(FilterTest):

@@ -75,6 +75,12 @@ describe('a request of the external scheduler', () => {
     expect(parse(request({ spec: spec(extraSpecs) })).trust).toBe(trust);
   });
 
+  test('asks for nothing where its flavor has no member for extra specs', () => {
+    const body = request({ spec: { 'nova_object.data': { flavor: { 'nova_object.data': {} } } } });
+    expect(parse(body).trust).toBeUndefined();
+    expect(answerTo(body)).toStrictEqual({ hosts: ['nova-compute-1'] });
+  });
+
   test('has its hypervisors attested, not its compute services', () => {
     expect(parse(request()).hosts).toEqual(['node1']);
   });

@@ -46,7 +46,8 @@ describe('a native request', () => {
     ['a flavor beside an instance type that is null', { instance_type: null, flavor: TRUSTED }, 'trusted'],
     ['both, alike', { instance_type: TRUSTED, flavor: { extra_specs: { trust: 'trusted' } } }, 'trusted'],
     ['one of both', { instance_type: {}, flavor: TRUSTED }, 'trusted'],
-    ['no extra specs', { instance_type: {} }, undefined],
+    ['no extra specs in an instance type', { instance_type: {} }, undefined],
+    ['no extra specs in a flavor', { flavor: {} }, undefined],
     ['extra specs that are null', { flavor: { extra_specs: null } }, undefined],
     ['extra specs of other things', { flavor: { extra_specs: { 'hw:cpu_policy': 'dedicated' } } }, undefined],
   ])('asks for trust with %s', (_, properties, trust) => {
