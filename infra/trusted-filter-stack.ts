@@ -11,10 +11,12 @@ import {
 import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
 import {
   ApiMapping,
+  type CfnStage,
   DomainName,
   HttpApi,
   type HttpMethod,
   HttpNoneAuthorizer,
+  type HttpRoute,
   HttpStage,
   LogGroupLogDestination,
   PayloadFormatVersion,
@@ -33,7 +35,8 @@ import { ROUTE_KEYS } from '../lambda/http/routes.ts';
 import { KeptLog } from './constructs/log-group.ts';
 import { RefreshFunction } from './functions/refresh-function.ts';
 import { TABLE_KEY, TTL_ATTRIBUTE } from './constructs/table.ts';
-import { TrustFunction } from './functions/trust-function.ts';
+import { FILTER_LIMITS, throttleOf } from './functions/filter-limits.ts';
+import { reserved, TrustFunction } from './functions/trust-function.ts';
 import { EXAMPLE_SERVER, type TrustDomain, type TrustSettings } from './settings/trust-settings.ts';
 
 export interface TrustedFilterStackProps extends StackProps {
@@ -82,8 +85,10 @@ export class TrustedFilterStack extends Stack {
       description: 'Answers which hosts have the trust level that a workload requires.',
       dist: props.dist,
       bundle: 'filter',
-      // The longest that API Gateway's own limit of 30 s leaves.
-      timeout: Duration.seconds(29),
+      timeout: Duration.seconds(FILTER_LIMITS.timeoutSeconds),
+      // While the attestation service hangs, every request waits to its deadline: without a limit they would take what the
+      // account has for all of its functions.
+      ...reserved(trust.filterConcurrency),
       environment: { ...trust.environment, ...trust.filterEnvironment },
     });
     for (const each of [filter, refresh]) {
@@ -172,10 +177,12 @@ export class TrustedFilterStack extends Stack {
       // Whatever has no route of its own: the function says why not, as problem+json.
       defaultIntegration: integration,
     });
+    const filterRoutes: HttpRoute[] = [];
     for (const routeKey of ROUTE_KEYS) {
       const [method, path] = routeKey.split(' ') as [HttpMethod, string];
       const authorizer = domain === undefined ? {} : { authorizer: new HttpNoneAuthorizer() };
       const routes = api.addRoutes({ path, methods: [method], integration, ...authorizer });
+      filterRoutes.push(...routes);
       if (domain === undefined) continue;
       for (const route of routes) {
         Validations.of(route).acknowledge({
@@ -188,12 +195,17 @@ export class TrustedFilterStack extends Stack {
       httpApi: api,
       stageName: '$default',
       autoDeploy: true,
-      throttle: { rateLimit: 500, burstLimit: 1_000 },
+      throttle: FILTER_LIMITS.throttle,
       accessLogSettings: {
         destination: new LogGroupLogDestination(new KeptLog(this, 'AccessLog')),
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
       },
     });
+    // CDK knows a limit of all routes alone. CloudFormation refuses one of a route that is not there yet.
+    (stage.node.defaultChild as CfnStage).routeSettings = Object.fromEntries(
+      ROUTE_KEYS.map((routeKey) => [routeKey, throttleOf(routeKey)]),
+    );
+    stage.node.addDependency(...filterRoutes);
     if (domain !== undefined) this.#domain(domain, api, stage);
     return api;
   }

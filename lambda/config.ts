@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { ConfigurationError } from './errors.ts';
-import { type DistinguishedName, parseDistinguishedName } from './http/distinguished-name.ts';
-import { quote } from './quote.ts';
+import { blameClient, parseClients } from './http/client-subject.ts';
+import type { DistinguishedName } from './http/distinguished-name.ts';
 
 export interface Config {
   readonly server: string;
@@ -20,6 +20,8 @@ export interface Config {
   readonly hostPattern?: RegExp | undefined;
   /** The subjects of the client certificates that may ask; absent where API Gateway itself checks who asks. */
   readonly clients?: readonly DistinguishedName[] | undefined;
+  /** How long a request in Nova's own terms may take. */
+  readonly nativeDeadlineSeconds: number;
   /** The annotation, label or affinity key by which a Kubernetes pod asks for trust. */
   readonly kubernetesKey: string;
   /** The function that takes over hosts which a request has no time to poll; without one, requests poll themselves. */
@@ -133,6 +135,13 @@ export const SETTINGS = {
     rule: 'must be a whole number, 1 to 1000000',
     parse: integer(1, 1_000_000),
   } satisfies Setting<number>,
+  nativeDeadlineSeconds: {
+    variable: 'ATTESTATION_NATIVE_DEADLINE',
+    context: 'nativeDeadline',
+    default: '25',
+    rule: 'must be a number of seconds, 1 to 25',
+    parse: seconds(1, 25),
+  } satisfies Setting<number>,
   kubernetesKey: {
     variable: 'ATTESTATION_KUBERNETES_KEY',
     context: 'kubernetesKey',
@@ -215,6 +224,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     fleetSize: need(SETTINGS.fleetSize),
     maxHosts: need(SETTINGS.maxHosts),
     hostPattern: read(SETTINGS.hostPattern),
+    nativeDeadlineSeconds: need(SETTINGS.nativeDeadlineSeconds),
     kubernetesKey: need(SETTINGS.kubernetesKey),
     clients: read(SETTINGS.clients),
     refreshFunction: read(SETTINGS.refreshFunction),
@@ -247,31 +257,6 @@ export function faultOf(setting: Setting<unknown>, name: string, text: string): 
   return `${name} ${setting.rule}${setting.blame?.(text) ?? ''}`;
 }
 
-function parseClients(text: string): readonly DistinguishedName[] | undefined {
-  const names = readArray(text)?.map(parseSubject) ?? [];
-  return names.length > 0 && names.every((name) => name !== undefined) ? names : undefined;
-}
-
-function blameClient(text: string): string {
-  const wrong = readArray(text)?.find((subject) => parseSubject(subject) === undefined);
-  return wrong === undefined ? '' : `; ${quote(wrong)} is none`;
-}
-
-function readArray(text: string): readonly unknown[] | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The length is what keeps a variable small; openssl's heading would be read as a type, `subject`. */
-function parseSubject(subject: unknown): DistinguishedName | undefined {
-  if (typeof subject !== 'string' || subject.length > 1_000 || /^subject=/i.test(subject)) return undefined;
-  return parseDistinguishedName(subject);
-}
-
 function integer(least: number, most: number): (text: string) => number | undefined {
   return (text) => {
     const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
@@ -280,9 +265,9 @@ function integer(least: number, most: number): (text: string) => number | undefi
 }
 
 /** At most a hundred days, so that every sum of times stays a sensible date. */
-function seconds(least: number): (text: string) => number | undefined {
+function seconds(least: number, most = 8_640_000): (text: string) => number | undefined {
   return (text) => {
     const value = /^\d{1,9}(\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
-    return value >= least && value <= 8_640_000 ? value : undefined;
+    return value >= least && value <= most ? value : undefined;
   };
 }

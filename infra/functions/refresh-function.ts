@@ -5,7 +5,7 @@ import { LambdaFunction as LambdaTarget } from 'aws-cdk-lib/aws-events-targets';
 import { type IQueue, Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { REFRESH_LIMITS } from './refresh-limits.ts';
-import { TrustFunction } from './trust-function.ts';
+import { reserved, TrustFunction } from './trust-function.ts';
 import type { TrustSettings } from '../settings/trust-settings.ts';
 
 /** The function that attests off the requests' path: invoked asynchronously by the filter, and by a schedule if there is one. */
@@ -22,7 +22,7 @@ export class RefreshFunction extends TrustFunction {
       // Each execution may have `parallelPolls` polls under way: without a limit a large fleet that is handed over at once
       // would meet the attestation service with all of them. What finds no room waits in Lambda's own queue. The limit is
       // taken out of the account's, which must keep 100 (10 in the smallest accounts) for all other functions.
-      ...(trust.refreshConcurrency === 0 ? {} : { reservedConcurrentExecutions: trust.refreshConcurrency }),
+      ...reserved(trust.refreshConcurrency),
       retryAttempts: REFRESH_LIMITS.retries,
       maxEventAge: Duration.seconds(REFRESH_LIMITS.maxEventAgeSeconds),
       deadLetterQueue: deadLetters,

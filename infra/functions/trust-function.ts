@@ -19,6 +19,11 @@ export interface TrustFunctionProps extends Pick<
   readonly environment: Readonly<Record<string, string>>;
 }
 
+/** What is reserved for a function of the account's executions, which is also the most it gets; 0 reserves none. */
+export function reserved(executions: number): { readonly reservedConcurrentExecutions?: number } {
+  return executions === 0 ? {} : { reservedConcurrentExecutions: executions };
+}
+
 /** What all functions of the stack share: how they run, a log that is kept, and a role whose rights are all written here. */
 export class TrustFunction extends LambdaFunction {
   readonly #rights: PolicyDocument;

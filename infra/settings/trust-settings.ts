@@ -1,4 +1,5 @@
 import { faultOf, SETTINGS, type Setting } from '../../lambda/config.ts';
+import { FILTER_LIMITS } from '../functions/filter-limits.ts';
 import { REFRESH_LIMITS } from '../functions/refresh-limits.ts';
 import { faultOfSize } from './variables-size.ts';
 
@@ -15,6 +16,8 @@ export interface TrustSettings {
   readonly refreshMinutes: number | undefined;
   /** How many executions of `refresh` there may be at once, 10 unless set; 0 leaves it to the account's own limit. */
   readonly refreshConcurrency: number;
+  /** How many executions of `filter` there may be at once, 200 unless set; 0 leaves it to the account's own limit. */
+  readonly filterConcurrency: number;
   /** Where schedulers that can't sign ask with a client certificate; absent where all sign. */
   readonly domain: TrustDomain | undefined;
   /** The variables of both functions, as far as the context sets them; the defaults are the functions' own. */
@@ -59,12 +62,9 @@ const REFRESH: Limits = {
   most: 1_440,
   rule: 'must be a whole number of minutes, 1 to 1440',
 };
-const CONCURRENCY: Limits = {
-  name: 'refreshConcurrency',
-  least: 0,
-  most: 1_000,
-  rule: 'must be a whole number, 0 to 1000',
-};
+const CONCURRENCY = { least: 0, most: 1_000, rule: 'must be a whole number, 0 to 1000' };
+const REFRESH_CONCURRENCY: Limits = { name: 'refreshConcurrency', ...CONCURRENCY };
+const FILTER_CONCURRENCY: Limits = { name: 'filterConcurrency', ...CONCURRENCY };
 
 /**
  * Reads the context `trust` of cdk.json by the rules of the function's own settings, so that what would be a fault there
@@ -119,7 +119,8 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     faults.push('trust.clients is not set: where trust.domain is, it must name the clients that may ask');
   }
   const refreshMinutes = takeNumber(REFRESH);
-  const refreshConcurrency = takeNumber(CONCURRENCY) ?? REFRESH_LIMITS.concurrency;
+  const refreshConcurrency = takeNumber(REFRESH_CONCURRENCY) ?? REFRESH_LIMITS.concurrency;
+  const filterConcurrency = takeNumber(FILTER_CONCURRENCY) ?? FILTER_LIMITS.concurrency;
   if (refreshMinutes !== undefined) faults.push(...faultsOfSchedule(refreshMinutes, environment));
   const tooLarge = faultOfSize({ ...environment, ...filterEnvironment });
   if (tooLarge !== undefined) faults.push(tooLarge);
@@ -131,6 +132,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     createSecret: createSecret === true,
     refreshMinutes,
     refreshConcurrency,
+    filterConcurrency,
     domain,
     environment,
     filterEnvironment,

@@ -29,3 +29,30 @@ function fault(subject: unknown, name: DistinguishedName | undefined): string {
   const shown = `the client certificate's subject is ${quote(subject)}`;
   return name === undefined ? `${shown}, which is no distinguished name as RFC 4514 writes it` : shown;
 }
+
+/** @returns the names in a JSON array of subjects; undefined where it is none, is empty, or has one that is no subject */
+export function parseClients(text: string): readonly DistinguishedName[] | undefined {
+  const names = readArray(text)?.map(parseSubject) ?? [];
+  return names.length > 0 && names.every((name) => name !== undefined) ? names : undefined;
+}
+
+/** Which of the subjects is none, as what follows in a sentence. */
+export function blameClient(text: string): string {
+  const wrong = readArray(text)?.find((subject) => parseSubject(subject) === undefined);
+  return wrong === undefined ? '' : `; ${quote(wrong)} is none`;
+}
+
+function readArray(text: string): readonly unknown[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The length is what keeps a variable small; openssl's heading would be read as a type, `subject`. */
+function parseSubject(subject: unknown): DistinguishedName | undefined {
+  if (typeof subject !== 'string' || subject.length > 1_000 || /^subject=/i.test(subject)) return undefined;
+  return parseDistinguishedName(subject);
+}

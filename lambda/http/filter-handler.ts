@@ -10,16 +10,17 @@ import type { RequestLog } from '../log/request-log.ts';
 import { protocolOf } from './routes.ts';
 import type { Verdicts } from '../attestation/compute-attestation.ts';
 import type { TrustedFilter } from '../attestation/trusted-filter.ts';
-import type { ProtocolOptions } from '../protocols/filter-request.ts';
+import type { ProtocolLimits, ProtocolOptions } from '../protocols/filter-request.ts';
 import { newInvocation } from '../polling/waiter.ts';
 
 /** What it takes to answer a request. */
 export interface FilterParts {
-  readonly config: ProtocolOptions & {
-    readonly maxHosts: number;
-    /** The subjects of the client certificates that may ask; absent where API Gateway checks who asks. */
-    readonly clients?: readonly DistinguishedName[] | undefined;
-  };
+  readonly config: ProtocolOptions &
+    ProtocolLimits & {
+      readonly maxHosts: number;
+      /** The subjects of the client certificates that may ask; absent where API Gateway checks who asks. */
+      readonly clients?: readonly DistinguishedName[] | undefined;
+    };
   readonly filter: TrustedFilter;
   readonly clock: Clock;
 }
@@ -41,7 +42,7 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
     if (client !== undefined) log.note(event, { client });
     const deadline = newDeadline({
       now: clock.now(),
-      limitMs: protocol.limitMs,
+      limitMs: protocol.limitMs(config),
       timeEpoch: event.requestContext?.timeEpoch,
       remainingMs: context.getRemainingTimeInMillis?.(),
     });

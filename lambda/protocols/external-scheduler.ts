@@ -23,7 +23,7 @@ export interface ExternalRequest extends FilterRequest {
  * its whole list of hosts on any answer but 200 with `hosts` and nothing else, so every fault is an answer without hosts.
  */
 export const externalScheduler = {
-  limitMs: 8_000,
+  limitMs: () => 8_000,
   parse,
   render,
   renderFault: (): { hosts: string[] } => ({ hosts: [] }),

@@ -15,10 +15,15 @@ export interface ProtocolOptions {
   readonly kubernetesKey: string;
 }
 
+/** What the configuration says of how long answers may take. */
+export interface ProtocolLimits {
+  readonly nativeDeadlineSeconds: number;
+}
+
 /** One scheduler's dialect. It knows HTTP bodies, and nothing of attestation. */
 export interface Protocol<Request extends FilterRequest = FilterRequest> {
   /** How long a request may take, in milliseconds. */
-  readonly limitMs: number;
+  limitMs(limits: ProtocolLimits): number;
   /** @throws {InvalidRequestError | TooManyHostsError} naming the member and the rule */
   parse(body: unknown, maxHosts: number, options: ProtocolOptions): Request;
   /** The body of the answer. */

@@ -28,7 +28,7 @@ export interface KubernetesRequest extends FilterRequest {
  * `POST /kubernetes/filter`: a filter extender of kube-scheduler (`k8s.io/kube-scheduler/extender/v1`), which reads no
  * answer but one with status 200, and waits for 5 s unless configured otherwise.
  */
-export const kubernetes = { limitMs: 4_000, parse, render, renderFault } satisfies Protocol<KubernetesRequest>;
+export const kubernetes = { limitMs: () => 4_000, parse, render, renderFault } satisfies Protocol<KubernetesRequest>;
 
 function parse(body: unknown, maxHosts: number, { kubernetesKey }: ProtocolOptions): KubernetesRequest {
   if (!isObject(body)) throw new InvalidRequestError('The body must be a JSON object.');

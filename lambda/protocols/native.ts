@@ -1,7 +1,7 @@
 import type { Reason, RequiredTrust } from '../trust/reason.ts';
 import { InvalidRequestError, TooManyHostsError } from '../errors.ts';
 import { requiredTrust } from './extra-specs.ts';
-import type { FilterRequest, Protocol } from './filter-request.ts';
+import type { FilterRequest, Protocol, ProtocolLimits } from './filter-request.ts';
 import { isHostName, LONGEST_NAME } from '../trust/host-name.ts';
 import { isObject, type Members } from './members.ts';
 import { MESSAGES } from './messages.ts';
@@ -9,7 +9,12 @@ import { clean } from '../quote.ts';
 import type { Verdicts } from '../attestation/compute-attestation.ts';
 
 /** `POST /filter`: Nova's own terms, `filter_properties` and `host_states`, as JSON. */
-export const native = { limitMs: 25_000, parse, render } satisfies Protocol;
+export const native = { limitMs, parse, render } satisfies Protocol;
+
+/** Who calls may not want to wait for as long as API Gateway lets it. */
+function limitMs({ nativeDeadlineSeconds }: ProtocolLimits): number {
+  return 1_000 * nativeDeadlineSeconds;
+}
 
 function parse(body: unknown, maxHosts: number): FilterRequest {
   if (!isObject(body)) throw new InvalidRequestError('The body must be a JSON object.');

@@ -87,7 +87,8 @@ beforeAll(() => {
   for (const name of ['filter', 'refresh']) writeBundle(dist, name);
   imported = makeStack(TRUST);
   created = makeStack({ ...TRUST, createSecret: true });
-  scheduled = makeStack({ ...TRUST, refresh: 10, authTimeout: 1_200, refreshConcurrency: 0 });
+  const unreserved = { refreshConcurrency: 0, filterConcurrency: 0 };
+  scheduled = makeStack({ ...TRUST, refresh: 10, authTimeout: 1_200, ...unreserved });
   template = Template.fromStack(imported);
   scheduledTemplate = Template.fromStack(scheduled);
   createdTemplate = Template.fromStack(created);
@@ -265,6 +266,21 @@ describe('the functions', () => {
     });
   });
 
+  test('that answers has 200 executions at once, or as many as are set, unless the account has no room to reserve any', () => {
+    expect(functionOf(template, 'Filter')[1].Properties['ReservedConcurrentExecutions']).toBe(200);
+    const fewer = Template.fromStack(makeStack({ ...TRUST, filterConcurrency: 20 }));
+    expect(functionOf(fewer, 'Filter')[1].Properties['ReservedConcurrentExecutions']).toBe(20);
+    expect(functionOf(scheduledTemplate, 'Filter')[1].Properties).not.toHaveProperty('ReservedConcurrentExecutions');
+  });
+
+  test('leave an account of 1,000 executions most of them', () => {
+    const executions = FUNCTIONS.map(
+      (name) => functionOf(template, name)[1].Properties['ReservedConcurrentExecutions'],
+    );
+    // AWS wants a hundred left, and others may have reserved some.
+    expect(executions.reduce<number>((sum, each) => sum + Number(each), 0)).toBeLessThanOrEqual(250);
+  });
+
   test.each(['filter', 'refresh'])('cannot be deployed before %s is built', (name) => {
     const bundles = mkdtempSync(join(folder, 'dist-'));
     for (const other of ['filter', 'refresh']) if (other !== name) writeBundle(bundles, other);
@@ -278,7 +294,6 @@ describe('refresh', () => {
   test('has ten executions at once, unless the account has no room to reserve any', () => {
     const { Properties } = functionOf(template, 'Refresh')[1];
     expect(Properties['ReservedConcurrentExecutions']).toBe(10);
-    expect(functionOf(template, 'Filter')[1].Properties).not.toHaveProperty('ReservedConcurrentExecutions');
     expect(functionOf(scheduledTemplate, 'Refresh')[1].Properties).not.toHaveProperty('ReservedConcurrentExecutions');
   });
 
@@ -388,8 +403,27 @@ describe('the HTTP API', () => {
     expect(only(template, 'AWS::ApiGatewayV2::Stage')[1].Properties).toMatchObject({
       StageName: '$default',
       AutoDeploy: true,
-      DefaultRouteSettings: { ThrottlingRateLimit: 500, ThrottlingBurstLimit: 1_000 },
+      DefaultRouteSettings: { ThrottlingRateLimit: 50, ThrottlingBurstLimit: 100 },
     });
+  });
+
+  test('throttles each route by itself, the one that is sent every pod at ten times the rate of others', () => {
+    const stages = Object.values(template.findResources('AWS::ApiGatewayV2::Stage')) as (Resource & {
+      readonly DependsOn: string[];
+    })[];
+    const nova = { ThrottlingRateLimit: 50, ThrottlingBurstLimit: 100 };
+    expect(stages.map(({ Properties }) => Properties['RouteSettings'])).toEqual([
+      {
+        'POST /filter': nova,
+        'POST /kubernetes/filter': { ThrottlingRateLimit: 500, ThrottlingBurstLimit: 1_000 },
+        'POST /nova/external-scheduler': nova,
+      },
+    ]);
+    const routes = template.findResources('AWS::ApiGatewayV2::Route') as Record<string, Resource>;
+    const named = Object.keys(routes).filter((id) => ROUTE_KEYS.includes(String(routes[id]?.Properties['RouteKey'])));
+    // CloudFormation makes the stage while a route is not there yet, and then refuses the limit.
+    expect(named).toHaveLength(ROUTE_KEYS.length);
+    expect(stages[0]?.DependsOn).toEqual(expect.arrayContaining(named));
   });
 
   test('logs of each request who asked and how it went, in a group of its own, and no bodies or queries', () => {

@@ -82,6 +82,6 @@ describe('the configuration of kube-scheduler', () => {
 
   test('waits longer than an answer takes', () => {
     const [, seconds] = /^(\d+)s$/.exec(extender.httpTimeout) ?? [];
-    expect(Number(seconds) * 1000).toBeGreaterThan(kubernetes.limitMs);
+    expect(Number(seconds) * 1000).toBeGreaterThan(kubernetes.limitMs());
   });
 });

@@ -24,6 +24,7 @@ describe('the context trust', () => {
       createSecret: false,
       refreshMinutes: undefined,
       refreshConcurrency: 10,
+      filterConcurrency: 200,
       environment: { ATTESTATION_SERVER: 'oat.example.net', ATTESTATION_SECRET_ID: 'filter/certificate' },
       filterEnvironment: {},
     });
@@ -44,8 +45,10 @@ describe('the context trust', () => {
       maxHosts: 30_000,
       hostPattern: '^compute-\\d+$',
       unknownAlarm: 900,
+      nativeDeadline: 12.5,
       refresh: '1',
       refreshConcurrency: 3,
+      filterConcurrency: '1000',
     });
     expect(others).toEqual({
       server: 'oat.example.net',
@@ -53,6 +56,7 @@ describe('the context trust', () => {
       createSecret: true,
       refreshMinutes: 1,
       refreshConcurrency: 3,
+      filterConcurrency: 1_000,
       filterEnvironment: {},
     });
     expect(environment).toEqual({
@@ -67,6 +71,7 @@ describe('the context trust', () => {
       ATTESTATION_RECHECK: '0',
       ATTESTATION_FLEET_SIZE: '20000',
       ATTESTATION_MAX_HOSTS: '30000',
+      ATTESTATION_NATIVE_DEADLINE: '12.5',
       ATTESTATION_HOST_PATTERN: '^compute-\\d+$',
       ATTESTATION_UNKNOWN_ALARM: '900',
     });
@@ -85,6 +90,8 @@ describe('the context trust', () => {
       createSecret: 'yes',
       refresh: [5],
       refreshConcurrency: 1_001,
+      filterConcurrency: 1.5,
+      nativeDeadline: 26,
       attestation_server: 'oat.example.net',
       recheckSeconds: 5,
     });
@@ -96,11 +103,13 @@ describe('the context trust', () => {
       'trust.authTimeout must be',
       'trust.requestCount must be',
       'trust.pollTimeout must be',
+      'trust.nativeDeadline must be',
       'trust.unknownAlarm must be',
       'trust.hostPattern must be',
       'trust.createSecret must be',
       'trust.refresh must be',
       'trust.refreshConcurrency must be',
+      'trust.filterConcurrency must be',
       'trust.attestation_server is not',
       'trust.recheckSeconds is not',
     ]);

@@ -61,7 +61,7 @@ function reasonOf(host: string, trusted: ReadonlySet<string>): Reason {
 }
 
 test('a request of the external scheduler has 8 seconds', () => {
-  expect(externalScheduler.limitMs).toBe(8_000);
+  expect(externalScheduler.limitMs()).toBe(8_000);
 });
 
 describe('a request of the external scheduler', () => {

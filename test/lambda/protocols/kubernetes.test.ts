@@ -65,7 +65,7 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
 const byName = (host: string): Reason => REASON_OF[host] ?? 'trusted';
 
 test('a request of kube-scheduler has 4 seconds, one less than it waits', () => {
-  expect(kubernetes.limitMs).toBe(4_000);
+  expect(kubernetes.limitMs()).toBe(4_000);
 });
 
 describe('a pod asks for trust', () => {
