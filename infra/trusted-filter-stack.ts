@@ -35,6 +35,7 @@ import { ROUTE_KEYS } from '../lambda/http/routes.ts';
 import { KeptLog } from './constructs/log-group.ts';
 import { RefreshFunction } from './functions/refresh-function.ts';
 import { TABLE_KEY, TTL_ATTRIBUTE } from './constructs/table.ts';
+import { tableCeiling } from './constructs/table-ceiling.ts';
 import { FILTER_LIMITS, throttleOf } from './functions/filter-limits.ts';
 import { reserved, TrustFunction } from './functions/trust-function.ts';
 import { EXAMPLE_SERVER, type TrustDomain, type TrustSettings } from './settings/trust-settings.ts';
@@ -75,7 +76,7 @@ export class TrustedFilterStack extends Stack {
         `trust.server is still ${EXAMPLE_SERVER}: set it in cdk.json to the host name or IP address of your attestation service.`,
       );
     }
-    const table = this.#table();
+    const table = this.#table(trust.fleetSize);
     const secretArn = trust.createSecret ? this.#secret(trust.secretName) : this.#arnOfSecret(trust.secretName);
     // Tells when the trust level of a host changes, and of hosts that stay unknown. Not as its description: CloudFormation
     // knows none of that in every region.
@@ -114,11 +115,14 @@ export class TrustedFilterStack extends Stack {
     new CfnOutput(this, 'SecretName', { value: trust.secretName });
   }
 
-  #table(): Table {
+  #table(fleetSize: number): Table {
+    const { readUnits, writeUnits } = tableCeiling(fleetSize);
     const table = new Table(this, 'Attestations', {
       partitionKey: { name: TABLE_KEY, type: AttributeType.STRING },
       timeToLiveAttribute: TTL_ATTRIBUTE,
       billingMode: BillingMode.PAY_PER_REQUEST,
+      maxReadRequestUnits: readUnits,
+      maxWriteRequestUnits: writeUnits,
       // A cache: what is lost is attested again.
       removalPolicy: RemovalPolicy.DESTROY,
     });

@@ -10,6 +10,8 @@ export const EXAMPLE_SERVER = 'attester.example.com';
 export interface TrustSettings {
   readonly server: string;
   readonly secretName: string;
+  /** Hosts that are expected. */
+  readonly fleetSize: number;
   /** Whether the stack makes the secret, empty, rather than use one that is there already; false unless set. */
   readonly createSecret: boolean;
   /** Every how many minutes the hosts in use are attested without being asked about; never unless set. */
@@ -129,6 +131,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
   return {
     server: environment[SETTINGS.server.variable] as string,
     secretName: environment[SETTINGS.secretId.variable] as string,
+    fleetSize: valueOf(SETTINGS.fleetSize, environment),
     createSecret: createSecret === true,
     refreshMinutes,
     refreshConcurrency,
@@ -143,6 +146,14 @@ function isGood(setting: Setting<unknown>, text: string): boolean {
   // The right to read the secret, and a new secret, are made of its name: an ARN is for the variable alone.
   if (setting === SETTINGS.secretId && text.includes(':')) return false;
   return setting.parse(text) !== undefined;
+}
+
+/** What a setting will be in the function; 0 where it has a fault. */
+function valueOf(
+  { variable, default: unless, parse }: Setting<number> & { readonly default: string },
+  environment: Readonly<Record<string, string>>,
+): number {
+  return parse(environment[variable] ?? unless) ?? 0;
 }
 
 const DOMAIN_NAME = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/;
@@ -189,16 +200,14 @@ function wholeNumber(value: unknown, { least, most }: Limits): number | undefine
  * than `recheck` ago: with a recheck of a step or more, over every host at every second round.
  */
 function faultsOfSchedule(minutes: number, environment: Readonly<Record<string, string>>): string[] {
-  const secondsOf = ({ variable, default: unless, parse }: Setting<number> & { readonly default: string }): number =>
-    parse(environment[variable] ?? unless) ?? 0;
   const step = 60 * minutes;
   const where = `where trust.${REFRESH.name} is ${minutes}`;
   const faults: string[] = [];
-  if (secondsOf(SETTINGS.authTimeoutSeconds) < 2 * step) {
+  if (valueOf(SETTINGS.authTimeoutSeconds, environment) < 2 * step) {
     const often = minutes === 1 ? 'once a minute' : `once in ${minutes} minutes`;
     faults.push(`trust.authTimeout must be at least ${2 * step} ${where}: every host is attested ${often}`);
   }
-  if (secondsOf(SETTINGS.recheckSeconds) >= step) {
+  if (valueOf(SETTINGS.recheckSeconds, environment) >= step) {
     faults.push(`trust.recheck must be less than ${step} ${where}: no host is attested twice within it`);
   }
   return faults;

@@ -225,6 +225,15 @@ describe('the table', () => {
     });
   });
 
+  test('takes no more than a fleet of the size that is expected never needs', () => {
+    const of = (from: Template): unknown => only(from, 'AWS::DynamoDB::Table')[1].Properties['OnDemandThroughput'];
+    expect(of(template)).toEqual({ MaxReadRequestUnits: 2_500, MaxWriteRequestUnits: 500 });
+    expect(of(Template.fromStack(makeStack({ ...TRUST, fleetSize: '10000' })))).toEqual({
+      MaxReadRequestUnits: 25_000,
+      MaxWriteRequestUnits: 1_000,
+    });
+  });
+
   test('goes with the stack, since it is a cache', () => {
     expect(only(template, 'AWS::DynamoDB::Table')[1].DeletionPolicy).toBe('Delete');
   });

@@ -21,6 +21,7 @@ describe('the context trust', () => {
     expect(parseTrustSettings(LEAST)).toEqual({
       server: 'oat.example.net',
       secretName: 'filter/certificate',
+      fleetSize: 1_000,
       createSecret: false,
       refreshMinutes: undefined,
       refreshConcurrency: 10,
@@ -53,6 +54,7 @@ describe('the context trust', () => {
     expect(others).toEqual({
       server: 'oat.example.net',
       secretName: 'filter/certificate',
+      fleetSize: 20_000,
       createSecret: true,
       refreshMinutes: 1,
       refreshConcurrency: 3,
