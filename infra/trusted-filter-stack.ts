@@ -76,6 +76,12 @@ export class TrustedFilterStack extends Stack {
         `trust.server is still ${EXAMPLE_SERVER}: set it in cdk.json to the host name or IP address of your attestation service.`,
       );
     }
+    if (trust.domain !== undefined && !(SETTINGS.hostPattern.variable in trust.environment)) {
+      Annotations.of(this).addWarningV2(
+        'trusted-filter:no-host-pattern',
+        'trust.hostPattern is not set: whoever holds a client certificate can have any name polled. Set it in cdk.json to what the names of your hosts look like, from ^ to $.',
+      );
+    }
     const table = this.#table(trust.fleetSize);
     const secretArn = trust.createSecret ? this.#secret(trust.secretName) : this.#arnOfSecret(trust.secretName);
     // Tells when the trust level of a host changes, and of hosts that stay unknown. Not as its description: CloudFormation

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { App, Stack } from 'aws-cdk-lib';
+import { Annotations as CdkAnnotations, App, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { AttributeType, Table } from 'aws-cdk-lib/aws-dynamodb';
 import { AwsSolutionsChecks } from 'cdk-nag';
@@ -527,7 +527,7 @@ describe('a domain with client certificates', () => {
   let mutual: Template;
   let stack: TrustedFilterStack;
   beforeAll(() => {
-    stack = makeStack({ ...TRUST, domain, clients });
+    stack = makeStack({ ...TRUST, domain, clients, hostPattern: '^compute-\\d+\\.example\\.net$' });
     mutual = Template.fromStack(stack);
   });
 
@@ -569,6 +569,18 @@ describe('a domain with client certificates', () => {
     mutual.hasResourceProperties('AWS::Lambda::Function', variables);
     const ofRefresh = functionOf(mutual, 'Refresh')[1].Properties['Environment'];
     expect(ofRefresh).not.toMatchObject({ Variables: { ATTESTATION_CLIENTS: expect.anything() } });
+  });
+
+  test('is warned of without a pattern of host names, in words that can be acknowledged, and not with one', () => {
+    const printed = jest.spyOn(console, 'error').mockImplementation(() => undefined);
+    const warning = Match.stringLikeRegexp('^trust\\.hostPattern is not set');
+    const open = makeStack({ ...TRUST, domain, clients });
+    Annotations.fromStack(open).hasWarning('/TrustedFilter', warning);
+    const acknowledged = makeStack({ ...TRUST, domain, clients });
+    CdkAnnotations.of(acknowledged).acknowledgeWarning('trusted-filter:no-host-pattern', 'one scheduler alone');
+    Annotations.fromStack(acknowledged).hasNoWarning('*', Match.anyValue());
+    printed.mockRestore();
+    for (const quiet of [stack, imported]) Annotations.fromStack(quiet).hasNoWarning('*', Match.anyValue());
   });
 
   test('is as the AwsSolutions rules want it', () => {
