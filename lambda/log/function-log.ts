@@ -1,11 +1,11 @@
-import { Logger } from '@aws-lambda-powertools/logger';
-import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Counts, MeasureName } from './counts.ts';
+import { embeddedMetrics, type Metric } from './embedded-metrics.ts';
 
-const UNITS: Readonly<Record<MeasureName, (typeof MetricUnit)[keyof typeof MetricUnit]>> = {
-  CertificateDaysLeft: MetricUnit.NoUnit,
-  VtimeDifference: MetricUnit.Milliseconds,
-  OldestAttestation: MetricUnit.Seconds,
+const SERVICE = 'trusted-filter';
+const UNITS: Readonly<Record<MeasureName, Metric['unit']>> = {
+  CertificateDaysLeft: 'None',
+  VtimeDifference: 'Milliseconds',
+  OldestAttestation: 'Seconds',
 };
 
 /** What is said of one invocation. */
@@ -13,6 +13,7 @@ export interface Said {
   readonly level: 'info' | 'warn' | 'error';
   /** One of few fixed texts. */
   readonly message: string;
+  /** What else the line says; in lower case, as metrics are not, and by no name of a dimension. */
   readonly fields: Readonly<Record<string, unknown>>;
   readonly durationMs: number;
   /** What is counted beside the counts of the parts, by the metric's name. */
@@ -27,12 +28,14 @@ export interface Dimensions {
   readonly stack: string;
 }
 
-/** One JSON line and one set of metrics for each invocation of a function. */
+/**
+ * One line of JSON for each invocation of a function, which is the log and carries the metrics. It is written straight to
+ * `process.stdout`: Lambda's own `console` would put a time and an id before it, and CloudWatch takes metrics from an object alone.
+ */
 export class FunctionLog {
   readonly #counts: Counts;
   readonly #getDimensions: () => Dimensions;
-  readonly #logger = new Logger({ serviceName: 'trusted-filter' });
-  #metrics: Metrics | undefined;
+  #dimensions: Readonly<Record<string, string>> | undefined;
   #isCold = true;
 
   /** @param getDimensions called when there is something to say, so that the environment is not read before */
@@ -45,29 +48,34 @@ export class FunctionLog {
   say({ level, message, fields, durationMs, counted, measured = {} }: Said): void {
     const { values, faults } = this.#counts.take();
     const measures = this.#counts.takeMeasures();
-    this.#logger[level](message, {
+    const metrics: Metric[] = [];
+    // What did not happen costs nothing: a sum over no data is zero.
+    for (const [name, value = 0] of [...Object.entries(counted), ...values]) {
+      if (value !== 0) metrics.push({ name, unit: 'Count', value });
+    }
+    for (const [name, value] of [...measures, ...(Object.entries(measured) as [MeasureName, number][])]) {
+      metrics.push({ name, unit: UNITS[name], value });
+    }
+    metrics.push({ name: 'Duration', unit: 'Milliseconds', value: durationMs });
+    this.#dimensions ??= { service: SERVICE, ...this.#getDimensions() };
+    const now = new Date();
+    const line = {
+      level: level.toUpperCase(),
+      message,
+      timestamp: now.toISOString(),
+      service: SERVICE,
       ...fields,
       cold_start: this.#isCold,
       duration_ms: durationMs,
       ...(values.size > 0 ? { counts: Object.fromEntries(values) } : {}),
       ...(measures.size > 0 ? { measures: Object.fromEntries(measures) } : {}),
       ...(faults.length > 0 ? { faults } : {}),
-    });
+      ...embeddedMetrics(metrics, this.#dimensions, now.getTime()),
+    };
     this.#isCold = false;
-    const metrics = (this.#metrics ??= new Metrics({
-      namespace: 'TrustedFilter',
-      serviceName: 'trusted-filter',
-      defaultDimensions: { ...this.#getDimensions() },
-    }));
-    // What did not happen costs nothing: a sum over no data is zero.
-    for (const [name, value = 0] of [...Object.entries(counted), ...values]) {
-      if (value !== 0) metrics.addMetric(name, MetricUnit.Count, value);
-    }
-    for (const [name, value] of [...measures, ...(Object.entries(measured) as [MeasureName, number][])]) {
-      metrics.addMetric(name, UNITS[name], value);
-    }
-    metrics.addMetric('Duration', MetricUnit.Milliseconds, durationMs);
-    metrics.publishStoredMetrics();
+    // Whoever reads the log may be gone, and no request is to fail for that.
+    if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {});
+    process.stdout.write(`${JSON.stringify(line)}\n`);
   }
 }
 

@@ -97,13 +97,13 @@ export class RequestLog {
   }
 }
 
-export function describe(error: unknown): { error_code: string; error: string; stack?: string[] } {
+export function describe(error: unknown): { error_code: string; error: string; stack_trace?: string[] } {
   const code = error instanceof TrustedFilterError ? error.code : 'internal-error';
   const cause = error instanceof TrustedFilterError ? error.cause : error;
   const frames = Error.isError(cause) ? (cause.stack ?? '').split('\n').filter((row) => /^\s+at /.test(row)) : [];
   return {
     error_code: code,
     error: causeOf(error),
-    ...(frames.length > 0 ? { stack: frames.slice(0, 10).map((row) => row.trim()) } : {}),
+    ...(frames.length > 0 ? { stack_trace: frames.slice(0, 10).map((row) => row.trim()) } : {}),
   };
 }

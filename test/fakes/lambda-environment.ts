@@ -12,7 +12,7 @@ export type LogLine = Readonly<Record<string, unknown>>;
 
 /** A Lambda execution environment that runs the built function: a process of its own, with a clock of its own. */
 export class LambdaEnvironment {
-  /** The function's log lines so far, metrics not among them. */
+  /** The function's log lines so far. */
   readonly lines: LogLine[] = [];
   /** Everything that it printed. */
   output = '';

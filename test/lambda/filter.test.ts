@@ -9,13 +9,14 @@ import { answerOf, filterEvent, fixture, reasonsOf } from '../fakes/events.ts';
 const before = { ...process.env };
 let cloud: Cloud;
 let filter: Handler;
+let print: jest.SpiedFunction<typeof process.stdout.write>;
 let isolated: () => Promise<Handler>;
 
 beforeAll(async () => {
-  jest.spyOn(process.stdout, 'write').mockReturnValue(true);
+  print = jest.spyOn(process.stdout, 'write').mockReturnValue(true);
   cloud = await Cloud.start();
   const oat = await cloud.oat(answerFromFleet);
-  Object.assign(process.env, cloud.env(oat, await cloud.table()), { POWERTOOLS_METRICS_DISABLED: 'true' });
+  Object.assign(process.env, cloud.env(oat, await cloud.table()));
   isolated = async () => {
     jest.resetModules();
     return ((await import('../../lambda/filter.ts')) as unknown as { handler: Handler }).handler;
@@ -63,10 +64,21 @@ test('answers a fault of its own with a problem that says nothing of it', async 
       throw new Error('a detail for the log');
     },
   };
+  print.mockClear();
   const { statusCode, body } = await invoke(broken);
   expect(statusCode).toBe(500);
   expect(body).toContain('urn:trusted-filter:problem:internal-error');
   expect(body).not.toContain('a detail for the log');
+  expect(print.mock.calls.map(([line]) => JSON.parse(String(line)) as unknown)).toMatchObject([
+    {
+      message: 'request failed',
+      error: 'Error: a detail for the log',
+      stack_trace: expect.arrayContaining([expect.stringMatching(/^at /)]),
+      // The dimension, which is not where the error comes from.
+      stack: 'local',
+      ServerErrors: 1,
+    },
+  ]);
 });
 
 test('answers every request while the configuration has faults', async () => {
