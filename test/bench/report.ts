@@ -20,8 +20,13 @@ export function isMet({ measured, atMost = Infinity, atLeast = -Infinity }: Boun
 export function print(report: Report): void {
   console.log(`\n${report.bench}\n${toTable(report.rows)}\n`);
   for (const bound of report.bounds) {
-    const limit = bound.atMost === undefined ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
-    console.log(`${isMet(bound) ? 'met   ' : 'MISSED'}  ${bound.what}: ${round(bound.measured)} (${limit})`);
+    const { atLeast, atMost } = bound;
+    const limits = [
+      ...(atLeast === undefined ? [] : [`at least ${atLeast}`]),
+      ...(atMost === undefined ? [] : [`at most ${atMost}`]),
+    ];
+    const verdict = isMet(bound) ? 'met   ' : 'MISSED';
+    console.log(`${verdict}  ${bound.what}: ${round(bound.measured)} (${limits.join(', ')})`);
   }
   console.log(`\n${JSON.stringify(report)}`);
 }
