@@ -37,7 +37,7 @@ export class Claims {
     let until = Infinity;
     const apply = (host: string, stored: Entry, now: number, hasRoom: boolean): Entry => {
       claimed.delete(host);
-      if (!stored.definite && !hasRoom) return stored;
+      if (!hasRoom) return stored;
       if (isClaimedByOther(stored.claim, this.owner, now)) return stored;
       if (!isNeeded(host, now)) return withoutClaim(stored, this.owner);
       // An own claim of this moment: it was written already, by a put whose answer was lost.

@@ -3,8 +3,8 @@
  * host resolver, and what comes of that goes back into the situation as data.
  */
 import { isClaimedByOther, pollLimit } from '../trust/claim.ts';
-import { ROOM_FOR_NEWCOMERS, roomOf } from '../table/newcomers.ts';
-import { type Entry, finding, isKept, isLeftPending, isRenewed, merge } from '../trust/entry.ts';
+import { isIn, ROOM_FOR_NEWCOMERS, roomOf } from '../table/newcomers.ts';
+import { type Entry, finding, isLeftPending, isRenewed, merge } from '../trust/entry.ts';
 import type { Timing } from '../trust/time.ts';
 import { isFreeFor, isProbe, isWaiting } from './batch.ts';
 import { isDoubtful, mostTogether } from './company.ts';
@@ -150,9 +150,9 @@ function goThrough<S extends KnownShard>(
       else left.push(waiter);
     }
     if (left.length === 0 || only !== undefined) continue;
-    const isIn = entry.definite || isKept(entry, now, timing);
-    if (situation.busy.has(host)) busy += isIn ? 0 : roomOf(host);
-    else if (isIn) goOn({ host, entry, left, isOthers });
+    const hasPlace = isIn(entry, now, timing);
+    if (situation.busy.has(host)) busy += hasPlace ? 0 : roomOf(host);
+    else if (hasPlace) goOn({ host, entry, left, isOthers });
     else newcomers.push({ host, entry, left, isOthers });
   }
   const leftOut: Steps<S>['leftOut'][number][] = [];

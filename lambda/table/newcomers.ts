@@ -17,6 +17,11 @@ export function roomOf(host: string): number {
   return Math.max(USUAL_LENGTH, host.length);
 }
 
+/** Whether a host needs no room any more: it was ever trusted or untrusted, or has its place. */
+export function isIn(entry: Entry, now: number, timing: Timing): boolean {
+  return entry.definite || isKept(entry, now, timing);
+}
+
 /** How much of that room is taken. */
 export interface RoomTaken {
   readonly all: number;

@@ -4,7 +4,7 @@ import { TableError } from '../errors.ts';
 import type { Counts } from '../log/counts.ts';
 import { type Entry, isKept, merge, NO_ENTRY } from '../trust/entry.ts';
 import { isOver, type Timing } from '../trust/time.ts';
-import { ROOM_FOR_NEWCOMERS, roomOf, type RoomTaken, roomTakenBy, roomTakenByAll } from './newcomers.ts';
+import { isIn, ROOM_FOR_NEWCOMERS, roomOf, type RoomTaken, roomTakenBy, roomTakenByAll } from './newcomers.ts';
 import { nextVersion } from './shard.ts';
 import { type Cell, ShardMemory } from './shard-memory.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
@@ -20,7 +20,7 @@ export interface Change {
   readonly hosts: Iterable<string>;
   /**
    * Returns the same entry where there is nothing to write.
-   * @param hasRoom whether the shard has room for the host, should it be a newcomer still
+   * @param hasRoom whether the host is in the shard already, or there is room for it, should it be a newcomer still
    */
   readonly apply: (host: string, entry: Entry, now: number, hasRoom: boolean) => Entry;
   /** When to stop trying, epoch milliseconds. */
@@ -78,14 +78,14 @@ export class ShardActor {
 
   /** What this environment knows of a host, from the table and from memory. The claim is the table's. */
   known(host: string, now: number): Entry {
-    const remembered = this.#memory.get(host);
-    const stored = this.#stored.entries.get(host) ?? NO_ENTRY;
-    return remembered === undefined ? stored : merge(remembered, stored, now);
+    return this.#withMemory(host, this.#stored.entries.get(host) ?? NO_ENTRY, now);
   }
 
   /** How much of the shard's room for newcomers is taken. */
   roomTaken(now: number): RoomTaken {
-    const entries = Array.from(this.#memory.hosts, (host) => [host, this.known(host, now)] as const);
+    // Memory forgets hosts of which it knows nothing but a claim, which is the table's.
+    const hosts = new Set([...this.#stored.entries.keys(), ...this.#memory.hosts]);
+    const entries = Array.from(hosts, (host) => [host, this.known(host, now)] as const);
     return roomTakenByAll(entries, now, this.#parts.timing);
   }
 
@@ -125,13 +125,9 @@ export class ShardActor {
   remember(change: Change): void {
     const { clock, timing } = this.#parts;
     const now = clock.now();
-    let taken = this.roomTaken(now).all;
+    const apply = this.#inRoom(now);
     for (const host of change.hosts) {
-      const known = this.#memory.get(host);
-      const before = roomTakenBy(host, known ?? NO_ENTRY, now, timing);
-      const hasRoom = taken - before + roomOf(host) <= ROOM_FOR_NEWCOMERS;
-      const changed = change.apply(host, known ?? NO_ENTRY, now, hasRoom);
-      taken += roomTakenBy(host, changed, now, timing) - before;
+      const changed = apply(change, host, this.#memory.get(host) ?? NO_ENTRY, this.known(host, now));
       this.#memory.remember(host, changed, now);
     }
     this.#memory.forget(now, timing);
@@ -176,25 +172,36 @@ export class ShardActor {
     }
   }
 
+  /** Applies changes one after the other, each with the room that those before it have left: by the same view that is decided by. */
+  #inRoom(now: number): (change: Change, host: string, entry: Entry, known: Entry) => Entry {
+    const { timing } = this.#parts;
+    let taken = this.roomTaken(now).all;
+    return ({ apply }, host, entry, known) => {
+      const changed = apply(host, entry, now, isIn(known, now, timing) || taken + roomOf(host) <= ROOM_FOR_NEWCOMERS);
+      if (changed === entry) return entry;
+      taken -= roomTakenBy(host, known, now, timing);
+      taken += roomTakenBy(host, this.#withMemory(host, changed, now), now, timing);
+      return changed;
+    };
+  }
+
+  #withMemory(host: string, stored: Entry, now: number): Entry {
+    const remembered = this.#memory.get(host);
+    return remembered === undefined ? stored : merge(remembered, stored, now);
+  }
+
   /** The shard with the changes made, and those of its entries that they touched. */
   #changed(changes: readonly Change[], now: number): { entries: Map<string, Entry>; touched: Map<string, Entry> } {
     const { timing } = this.#parts;
     const entries = new Map<string, Entry>();
-    let taken = 0;
-    for (const [host, entry] of this.#stored.entries) {
-      if (!isKept(entry, now, timing)) continue;
-      entries.set(host, entry);
-      taken += roomTakenBy(host, entry, now, timing);
-    }
+    for (const [host, entry] of this.#stored.entries) if (isKept(entry, now, timing)) entries.set(host, entry);
     const touched = new Map<string, Entry>();
-    for (const { apply, hosts } of changes) {
-      for (const host of hosts) {
+    const apply = this.#inRoom(now);
+    for (const change of changes) {
+      for (const host of change.hosts) {
         const entry = touched.get(host) ?? this.#stored.entries.get(host) ?? NO_ENTRY;
-        const before = roomTakenBy(host, entry, now, timing);
-        const changed = apply(host, entry, now, taken - before + roomOf(host) <= ROOM_FOR_NEWCOMERS);
-        if (changed === entry) continue;
-        taken += roomTakenBy(host, changed, now, timing) - before;
-        touched.set(host, changed);
+        const changed = apply(change, host, entry, this.#withMemory(host, entry, now));
+        if (changed !== entry) touched.set(host, changed);
       }
     }
     for (const [host, entry] of touched) entries.set(host, entry);

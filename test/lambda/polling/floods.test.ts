@@ -135,6 +135,61 @@ describe('names that nobody knows, seventy thousand in one request, in a fleet o
   });
 });
 
+describe('a host that finds no room goes round and round in no claim', () => {
+  const within = async (asked: Promise<unknown>, ms: number): Promise<void> => {
+    const askedAt = clock.now();
+    // The clock refuses to stand still for so many steps as such a round would take.
+    await clock.run(asked);
+    expect(clock.now() - askedAt).toBeLessThanOrEqual(ms);
+  };
+
+  test.each([
+    ['this environment', true],
+    ['another', false],
+  ])('where names of which nothing but a claim counts any more are polled by %s', async (_, isSame) => {
+    const asking = environment({ shardCount: 1 });
+    await clock.run(asking.ask(strangers(200)));
+    await clock.advance(61_000);
+    attester.latencyMs = 10_000;
+    const again = asking.ask(strangers(200));
+    await clock.advance(2_000);
+    const other = isSame ? asking : environment({ shardCount: 1 });
+    await within(other.ask(['compute-1', 'compute-2']), 25_000);
+    expect(attester.pollsOf('compute-1')).toBe(0);
+    await clock.run(again);
+  });
+
+  test('where an operator purged more names than there is room for', async () => {
+    const asking = environment({ shardCount: 1 });
+    await clock.run(asking.cache.purge(strangers(300), clock.now() + 5_000));
+    const { reasons } = await clock.run(asking.ask(strangers(10)));
+    expect(new Set(reasons.values())).toEqual(new Set(['unknown']));
+  });
+
+  test('where the table has lost hosts that memory knows, and others have filled its room', async () => {
+    const asking = environment({ shardCount: 1 });
+    const known = names(50);
+    await clock.run(asking.ask(known));
+    for (const key of dynamodb.items.keys()) dynamodb.expire(key);
+    await clock.advance(61_000);
+    await clock.run(environment({ shardCount: 1 }).ask(strangers(200)));
+    expect((await clock.run(asking.ask(known))).passed).toEqual(known);
+  });
+
+  test('where the table was down while names failed that memory has a place for', async () => {
+    const asking = environment({ shardCount: 1 });
+    const failed = strangers(150).map((host) => `${host}-failed`);
+    attester.statusOf = (hosts) => (hosts.length > 1 ? 500 : 200);
+    dynamodb.weather = () => ({ fault: new Error('on purpose') });
+    await clock.run(asking.ask(failed));
+    attester.statusOf = () => 200;
+    dynamodb.weather = () => ({});
+    await clock.run(environment({ shardCount: 1 }).ask(strangers(200)));
+    await clock.advance(20_000);
+    await within(asking.ask(failed), 25_000);
+  });
+});
+
 test('a fleet three times as large as expected is attested all the same: whom the service knows makes room', async () => {
   const asking = environment();
   const hosts = names(3_000);
