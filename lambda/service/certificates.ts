@@ -5,6 +5,8 @@ import { ClientCertificateError } from '../errors.ts';
 const BEGIN = /(?=-----BEGIN [A-Z0-9 ]*CERTIFICATE-----)/;
 /** The words of both marks, whatever became of the dashes around them. */
 const MARK = /(?:BEGIN|END) [A-Z0-9 ]*CERTIFICATE/g;
+/** A line that breaks off in a mark, of a certificate or of something else. */
+const CUT_MARK = /^-----[A-Z][A-Z0-9 ]*\r?$/m;
 
 /** The certificates of a PEM text, and a PEM text of nothing else, so that TLS reads what was read here. */
 export interface Certificates {
@@ -22,13 +24,13 @@ export function parseCertificates(name: string, text: string): Certificates {
   const start = text.search(BEGIN);
   const before = start === -1 ? text : text.slice(0, start);
   const blocks = start === -1 ? [] : text.slice(start).split(BEGIN);
-  if (before.match(MARK) !== null) throw damaged(name, 1);
+  if (before.match(MARK) !== null || CUT_MARK.test(before)) throw damaged(name, 1);
   if (blocks.length === 0) throw new ClientCertificateError(`"${name}" of the secret is not a PEM certificate`);
   const list = blocks.map((block, i) => {
     const marks = block.match(MARK) ?? [];
     try {
       const certificate = new X509Certificate(block);
-      if (marks.length === 2) return certificate;
+      if (marks.length === 2 && !CUT_MARK.test(block)) return certificate;
     } catch {
       throw damaged(name, i + 1);
     }

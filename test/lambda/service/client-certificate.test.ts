@@ -108,6 +108,7 @@ describe('the secret', () => {
         ['spaces for line ends', second.join(' ')],
         ['a backslash and "n" for line ends', second.join('\\n')],
         ['a cut', second.slice(0, middle).join('\n')],
+        ['a cut in the first mark', '-----BEGIN CERT'],
         ['a cut in the last mark', ca.trimEnd().slice(0, -6)],
         ['no last mark', second.filter((line) => !line.includes('END')).join('\n')],
         ['no first mark', second.filter((line) => !line.includes('BEGIN')).join('\n')],
