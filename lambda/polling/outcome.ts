@@ -25,25 +25,39 @@ export interface ServiceState {
   /** When it last said something of any host, and how long that poll took. */
   readonly answeredAt: number;
   readonly lastTookMs: number;
-  /** What it was seen to refuse in names, while it took others. */
+  /** What it was seen to refuse in names, while it took others; and what in names it has answered about, and so does not refuse. */
   readonly refusedOddities: ReadonlySet<string>;
+  readonly takenOddities: ReadonlySet<string>;
 }
 
-export const NEVER_ANSWERED: ServiceState = { answeredAt: -Infinity, lastTookMs: 0, refusedOddities: new Set() };
+export const NEVER_ANSWERED: ServiceState = {
+  answeredAt: -Infinity,
+  lastTookMs: 0,
+  refusedOddities: new Set(),
+  takenOddities: new Set(),
+};
 
 export function afterPoll(service: ServiceState, { attestations, sentAt, endedAt }: PollEnd): ServiceState {
   if (attestations.size === 0) return service;
-  const refusedOddities = new Set(service.refusedOddities);
+  const answered = { ...service, answeredAt: endedAt, lastTookMs: endedAt - sentAt };
+  const taken = [...attestations.keys()].flatMap(odditiesOf);
+  if (taken.length === 0) return answered;
+  const takenOddities = new Set([...service.takenOddities, ...taken]);
   // What it answers about it does not refuse, or not any more.
-  if (refusedOddities.size > 0) {
-    for (const oddity of [...attestations.keys()].flatMap(odditiesOf)) refusedOddities.delete(oddity);
-  }
-  return { answeredAt: endedAt, lastTookMs: endedAt - sentAt, refusedOddities };
+  return { ...answered, takenOddities, refusedOddities: without(service.refusedOddities, takenOddities) };
 }
 
-/** What is known of the service after it refused names for what is odd about them. */
+/**
+ * What is known of the service after it refused names, for what is odd about them as far as is known: a name may be refused
+ * for something else, and whoever makes up such names must not have all others polled alone.
+ */
 export function afterRefusedNames(service: ServiceState, oddities: readonly string[]): ServiceState {
-  return { ...service, refusedOddities: new Set([...service.refusedOddities, ...oddities]) };
+  const refused = [...service.refusedOddities, ...oddities];
+  return { ...service, refusedOddities: without(refused, service.takenOddities) };
+}
+
+function without(oddities: Iterable<string>, taken: ReadonlySet<string>): ReadonlySet<string> {
+  return new Set([...oddities].filter((oddity) => !taken.has(oddity)));
 }
 
 /** What came of a poll. */

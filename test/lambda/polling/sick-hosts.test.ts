@@ -348,6 +348,21 @@ describe('names that some service refuses', () => {
     expect(attester.polls).toHaveLength(1);
   });
 
+  test('where one of them is refused for something else: the others are polled together, then and whenever that is tried again', async () => {
+    const asking = environment();
+    attester.statusOf = (asked) => (asked.some((host) => host.startsWith('<')) ? 400 : 200);
+    expect((await clock.run(asking.ask([...long.slice(0, 50), '<'.padEnd(60, 'x')]))).passed).toEqual(
+      long.slice(0, 50),
+    );
+    for (const round of [1, 2]) {
+      const hosts = long.slice(100 * round, 100 * round + 100);
+      attester.polls.length = 0;
+      expect((await clock.run(asking.ask(hosts))).passed).toEqual(hosts);
+      expect(attester.polls).toHaveLength(1);
+      await clock.run(asking.ask([`<${round}`.padEnd(60, 'x'), `compute-${round}.example.com`]));
+    }
+  });
+
   test('where it refuses everybody: such names are blamed for nothing', async () => {
     const asking = environment();
     attester.statusOf = () => 500;
