@@ -4,6 +4,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from '
 import { causeOf } from './counts.ts';
 import { TrustedFilterError } from '../errors.ts';
 import { type FunctionLog, sinceMs } from './function-log.ts';
+import { clean } from '../quote.ts';
 
 /** What the handler knows of a request by the time it is answered; each field is a field of the log line. */
 export interface RequestRecord {
@@ -64,7 +65,7 @@ export class RequestLog {
     error: unknown,
     startedAt: number | undefined,
   ): void {
-    const requestId = event.requestContext?.requestId || functionRequestId || randomUUID();
+    const requestId = textOf(event.requestContext?.requestId) || functionRequestId || randomUUID();
     if (response) response.headers = { ...response.headers, 'x-request-id': requestId };
     const record = this.#records.get(event) ?? {};
     const status = response?.statusCode ?? 500;
@@ -77,7 +78,7 @@ export class RequestLog {
       fields: {
         request_id: requestId,
         function_request_id: functionRequestId,
-        route: event.routeKey,
+        route: textOf(event.routeKey),
         status,
         ...record,
         ...(error === undefined ? {} : describe(error)),
@@ -95,6 +96,11 @@ export class RequestLog {
       },
     });
   }
+}
+
+/** Of what whoever invokes the function without API Gateway may make as long as they like, as much as a line has room for. */
+function textOf(sent: unknown): string | undefined {
+  return typeof sent === 'string' ? clean(sent) : undefined;
 }
 
 export function describe(error: unknown): { error_code: string; error: string; stack_trace?: string[] } {

@@ -56,6 +56,20 @@ test('answers what is no HTTP event with a problem', async () => {
   expect(await invoke(fixture('wrong-method'))).toMatchObject({ statusCode: 405, headers: { allow: 'POST' } });
 });
 
+test('writes no more of a route and an id than they may have, whoever invokes it without API Gateway', async () => {
+  const event = filterEvent([]) as { requestContext: object };
+  const requestId = '\u2028x'.repeat(300_000);
+  for (const more of [{ requestId }, { requestId: { of: requestId } }]) {
+    print.mockClear();
+    const routeKey = `POST /${requestId}`;
+    const result = await invoke({ ...event, routeKey, requestContext: { ...event.requestContext, ...more } });
+    const written = String(print.mock.calls[0]?.[0]);
+    expect(written.length).toBeLessThan(2_000);
+    expect(JSON.parse(written)).toMatchObject({ request_id: result.headers?.['x-request-id'], ClientErrors: 1 });
+    expect(result.headers?.['x-request-id']).toMatch(/^[!-~…]{1,400}$/);
+  }
+});
+
 test('answers a fault of its own with a problem that says nothing of it', async () => {
   const event = filterEvent([]) as Record<string, unknown>;
   const broken = {
