@@ -22,6 +22,7 @@ export interface Parts {
   readonly timing: Timing;
   readonly cache: ComputeAttestationCache;
   readonly announcer: Announcer | undefined;
+  readonly counts: Counts;
 }
 
 /**
@@ -63,5 +64,5 @@ export function composeParts(env: NodeJS.ProcessEnv, clock: Clock, counts: Count
     handOver: refreshFunction === undefined ? undefined : new HandOver(refreshFunction, { clock, counts }),
     announcer,
   });
-  return { config, clock, timing, cache, announcer };
+  return { config, clock, timing, cache, announcer, counts };
 }

@@ -9,7 +9,6 @@ import {
   type Entry,
   type Finding,
   finding,
-  firstPauseEnd,
   isAskedAbout,
   isAttested,
   isUnstamped,
@@ -18,7 +17,8 @@ import {
   purged,
   withAlarm,
 } from '../trust/entry.ts';
-import { type Freshness, freshnessOf, isLeftLate } from '../trust/freshness.ts';
+import { findInMemory } from './look-up.ts';
+import { firstPauseEnd, type Freshness, freshnessOf, isDue, isEnding, isLeftLate } from '../trust/freshness.ts';
 import { hourOf, isOver } from '../trust/time.ts';
 
 /**
@@ -49,6 +49,9 @@ const RENDER_MS = 100;
 /** How long a request waits for the stamp that hosts were asked about, and the shortest pause between two stamps. */
 const STAMP_MS = 200;
 const STAMP_PAUSE_MS = 5_000;
+/** How long a request waits for hosts to be handed over that are renewed ahead, and the shortest pause between two such. */
+const RENEW_MS = 500;
+const RENEW_PAUSE_MS = 1_000;
 
 /**
  * The attestations of hosts: from memory, then from DynamoDB, then from polls for all that is not valid. All requests of
@@ -60,6 +63,7 @@ export class ComputeAttestationCache {
   readonly #resolver: HostResolver;
   #lookUps = 0;
   #stampAfter = -Infinity;
+  #renewAfter = -Infinity;
 
   constructor(options: ComputeAttestationCacheOptions) {
     this.#options = options;
@@ -78,10 +82,22 @@ export class ComputeAttestationCache {
    */
   getHostAttestations(hosts: readonly string[], invocation: Invocation): Promise<HostAttestation[]> {
     const waiter = new Waiter(invocation);
-    const { found, missing, isStampDue } = this.#lookUp(hosts, waiter);
+    const { found, missing, isStampDue, isRenewalDue } = this.#lookUp(hosts, waiter);
     if (missing.size > 0) return this.#waitFor(hosts, missing, waiter);
     invocation.from.memory += hosts.length;
-    return isStampDue ? this.#stamp(hosts, waiter).then(() => found) : Promise.resolve(found);
+    const beside = [];
+    if (isStampDue) beside.push(this.#stamp(hosts, waiter));
+    if (isRenewalDue) beside.push(this.#renew(hosts, waiter));
+    return beside.length > 0 ? Promise.all(beside).then(() => found) : Promise.resolve(found);
+  }
+
+  /** Has hosts renewed whose attestation ends soon, where requests have no time to poll: else they would find it at its end. */
+  async #renew(hosts: readonly string[], waiter: Waiter): Promise<void> {
+    const now = this.#options.clock.now();
+    if (!isOver(this.#renewAfter, now) || !this.#resolver.handsOver(waiter)) return;
+    this.#renewAfter = now + RENEW_PAUSE_MS;
+    const { deadline } = waiter.invocation;
+    await this.#resolver.renewEnding(this.#shards.byShard(new Set(hosts)), Math.min(now + RENEW_MS, deadline.stopAt));
   }
 
   /**
@@ -113,11 +129,13 @@ export class ComputeAttestationCache {
     let missing = notInMemory;
     let found: HostAttestation[] = [];
     let isStampDue = false;
+    let isRenewalDue = false;
     while (missing.size > 0 && !isOver(deadline.stopAt, clock.now())) {
       await this.#resolver.resolve(this.#shards.byShard(missing), waiter);
-      ({ found, missing, isStampDue } = this.#lookUp(hosts, waiter));
+      ({ found, missing, isStampDue, isRenewalDue } = this.#lookUp(hosts, waiter));
     }
     if (isStampDue) await this.#stamp(hosts, waiter);
+    if (isRenewalDue) await this.#renew(hosts, waiter);
     if (missing.size > 0) {
       // Time is over; but what memory has counts only after a look at the table that is not too old.
       const renderAt = deadline.answerBy - RENDER_MS;
@@ -136,6 +154,7 @@ export class ComputeAttestationCache {
   async refresh(hosts: readonly string[], invocation: Invocation): Promise<Refreshed> {
     const { clock, hostPattern, timing } = this.#options;
     const { arrivedAt } = invocation.deadline;
+    const { renewSince } = invocation.refresh ?? {};
     const waiter = new Waiter(invocation);
     const names = hosts.filter((host) => hostPattern?.test(host) !== false);
     const byShard = this.#shards.byShard(new Set(names));
@@ -146,9 +165,10 @@ export class ComputeAttestationCache {
     for (const [shard, shardHosts] of byShard) {
       for (const host of shardHosts) {
         const known = shard.known(host, now);
-        const pauseEnd = firstPauseEnd(known, arrivedAt, timing);
         if (waiter.decided.has(host) && isAttested(known, now, timing)) attested++;
-        else if (pauseEnd !== undefined) retryAt = Math.max(pauseEnd, retryAt ?? pauseEnd);
+        if (!isDue(known, renewSince, now, timing)) continue;
+        const pauseEnd = firstPauseEnd(known, arrivedAt, timing);
+        if (pauseEnd !== undefined) retryAt = Math.max(pauseEnd, retryAt ?? pauseEnd);
       }
     }
     return { attested, retryAt };
@@ -162,18 +182,18 @@ export class ComputeAttestationCache {
     return freshnessOf(entries, wanted, clock.now(), timing);
   }
 
-  /** The hosts that somebody asked about within the last day, in the order of their shards, and how many shards can't be read. */
+  /** The hosts that somebody asked about within the last day, those first whose shard has the first end, and how many shards can't be read. */
   async hostsAskedAbout(until: number): Promise<{ readonly hosts: string[]; readonly unread: number }> {
     const { clock } = this.#options;
     const { read, unread } = await this.#shards.all(until);
     const now = clock.now();
-    const hosts = read.flatMap((shard) =>
-      shard.storedHosts().filter((host) => {
-        const entry = shard.stored(host);
-        return entry?.definite === true && isAskedAbout(entry, now);
-      }),
-    );
-    return { hosts, unread: unread.length };
+    const shards = read.map((shard) => {
+      const entries = shard.storedHosts().map((host) => [host, shard.stored(host) ?? NO_ENTRY] as const);
+      const asked = entries.filter(([, entry]) => entry.definite && isAskedAbout(entry, now));
+      const endsAt = Math.min(...asked.map(([, { attestation }]) => attestation?.validUntil ?? 0));
+      return { hosts: asked.map(([host]) => host), endsAt };
+    });
+    return { hosts: shards.sort((a, b) => a.endsAt - b.endsAt).flatMap(({ hosts }) => hosts), unread: unread.length };
   }
 
   /** The number of shards that the table has. */
@@ -236,16 +256,18 @@ export class ComputeAttestationCache {
   #lookUp(
     hosts: readonly string[],
     waiter: Waiter,
-  ): { found: HostAttestation[]; missing: Set<string>; isStampDue: boolean } {
+  ): { found: HostAttestation[]; missing: Set<string>; isStampDue: boolean; isRenewalDue: boolean } {
     const { clock, hostPattern, timing } = this.#options;
     const now = clock.now();
     const { arrivedAt } = waiter.invocation.deadline;
     let isStampDue = false;
+    let isRenewalDue = false;
     const judge = ({ entry, shard }: Cell<ShardActor>): Finding | undefined => {
       isStampDue ||= isUnstamped(entry, now);
+      isRenewalDue ||= isEnding(entry, now, now, timing);
       return shard.serves(now) ? finding(entry, now, arrivedAt, timing) : undefined;
     };
-    const found = findInMemory(hosts, this.#shards.memory, ++this.#lookUps, judge);
+    const found: (HostAttestation | undefined)[] = findInMemory(hosts, this.#shards.memory, ++this.#lookUps, judge);
     const missing = new Set<string>();
     for (let i = 0; i < found.length; i++) {
       if (found[i] !== undefined && hostPattern === undefined) continue;
@@ -259,7 +281,7 @@ export class ComputeAttestationCache {
       if ((attestation === PENDING || attestation === LATE) && !waiter.leftOut.has(host)) missing.add(host);
       found[i] = attestation;
     }
-    return { found: found as HostAttestation[], missing, isStampDue };
+    return { found: found as HostAttestation[], missing, isStampDue, isRenewalDue };
   }
 
   /** For a host that memory alone does not decide: this request may have decided it before. */
@@ -271,28 +293,4 @@ export class ComputeAttestationCache {
     const found = decided && finding(known, now, waiter.invocation.deadline.arrivedAt, timing);
     return found ?? (isLeftLate(known) ? LATE : PENDING);
   }
-}
-
-/**
- * The one loop that every host of every request goes through: nothing in it but what it needs. A cell is judged once for
- * all of its hosts.
- * @param lookUp a number that no look-up before had
- */
-function findInMemory(
-  hosts: readonly string[],
-  memory: ReadonlyMap<string, Cell<ShardActor>>,
-  lookUp: number,
-  judge: (cell: Cell<ShardActor>) => Finding | undefined,
-): (HostAttestation | undefined)[] {
-  const found = new Array<HostAttestation | undefined>(hosts.length);
-  for (let i = 0; i < hosts.length; i++) {
-    const cell = memory.get(hosts[i] as string);
-    if (cell === undefined) continue;
-    if (cell.judgedBy !== lookUp) {
-      cell.judgedBy = lookUp;
-      cell.found = judge(cell);
-    }
-    found[i] = cell.found;
-  }
-  return found;
 }

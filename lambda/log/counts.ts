@@ -14,6 +14,7 @@ export type CountName =
   | 'NamesInOtherCase'
   | 'HandOvers'
   | 'HandOversFailed'
+  | 'HandOversLate'
   | 'HostsLeftOut'
   | 'PolledAhead'
   | 'TrustChanges'

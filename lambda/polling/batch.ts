@@ -1,6 +1,6 @@
 /** Hosts that are polled together, as data: where they stand in the queue, and when they may be sent. */
 import type { ShardActor } from '../table/shard-actor.ts';
-import type { Polled } from './outcome.ts';
+import type { Polled, ServiceState } from './outcome.ts';
 import { isApart, mostApart, type PollPlan, type StaleHost } from './polls.ts';
 
 /** A host to poll, and the shard that its result goes to. */
@@ -15,6 +15,8 @@ export interface Batch<S = ShardActor> {
   readonly claimedUntil: number | undefined;
   /** Of a part of a batch that was refused: which refusal, and what came of the whole. */
   readonly part?: { readonly refusal: number; readonly whole: Polled } | undefined;
+  /** Whether it was set aside before anybody knew how long answers take, so that others had their turn. */
+  readonly isSetAside?: boolean;
 }
 
 /** What came of the claims on hosts of a shard. */
@@ -25,13 +27,17 @@ export interface Claimed<S = ShardActor> {
   readonly until: number | undefined;
 }
 
-const LAST_RANK = 3;
+const RANK_APART = 3;
+const RANK_SET_ASIDE = 4;
+/** How many ranks there are. */
+export const RANKS = 5;
 
-/** In which order batches are sent: probes, then parts of what was refused, then full batches, then hosts polled apart. */
-export function rankOf(batch: Pick<Batch<unknown>, 'targets' | 'part'>, plan: PollPlan): number {
+/** In which order batches are sent: probes, then parts of what was refused, then full batches, then hosts polled apart, then what was set aside. */
+export function rankOf(batch: Pick<Batch<unknown>, 'targets' | 'part' | 'isSetAside'>, plan: PollPlan): number {
   if (isProbe(batch)) return 0;
   if (batch.part !== undefined) return 1;
-  return isBatchApart(batch, plan) ? LAST_RANK : 2;
+  if (batch.isSetAside === true) return RANK_SET_ASIDE;
+  return isBatchApart(batch, plan) ? RANK_APART : 2;
 }
 
 export function isProbe({ targets }: Pick<Batch<unknown>, 'targets'>): boolean {
@@ -53,6 +59,31 @@ export function isFreeFor(batch: Batch<unknown>, polled: readonly Batch<unknown>
   if (polled.length >= plan.parallelPolls) return false;
   // Without a claim, others may be polling the same hosts: one such poll at a time.
   if (batch.claimedUntil === undefined && polled.some((other) => other.claimedUntil === undefined)) return false;
-  if (rankOf(batch, plan) < LAST_RANK) return true;
+  if (rankOf(batch, plan) !== RANK_APART) return true;
   return polled.filter((other) => isBatchApart(other, plan)).length < mostApart(plan);
+}
+
+/** No poll is taken for late before this, whatever others took. */
+const LEAST_LATE_MS = 2_000;
+/** How many times as long as the slowest of the last answers a poll may take before it is late, and before it is given up. */
+const LATE_TIMES = 1.5;
+const LIMIT_TIMES = 2;
+/** The part of a poll's limit after which it is late while nobody knows how long answers take. */
+const LATE_PART = 1 / 4;
+
+/**
+ * How long a poll may take: where it is known how long answers take, a batch that takes much longer has failed, and its hosts
+ * are polled in smaller ones; a host alone has all the time there is, but for one that had that before, in vain.
+ * @param longestMs the longest that any poll may take
+ */
+export function limitOf({ targets }: Batch<unknown>, { slowestMs }: ServiceState, longestMs: number): number {
+  if (slowestMs === 0) return longestMs;
+  const usual = Math.max(LEAST_LATE_MS, slowestMs * LIMIT_TIMES);
+  if (targets.length > 1) return Math.min(longestMs, usual);
+  return targets[0]?.isSilent === true ? Math.min(longestMs, usual) : longestMs;
+}
+
+/** After how long a poll is late: whoever waits for a turn waits for it no longer. */
+export function lateAfter({ slowestMs }: ServiceState, longestMs: number): number {
+  return Math.max(LEAST_LATE_MS, slowestMs === 0 ? longestMs * LATE_PART : slowestMs * LATE_TIMES);
 }

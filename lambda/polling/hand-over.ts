@@ -7,7 +7,12 @@ import { isOver } from '../trust/time.ts';
 /** What `refresh` is invoked with: hosts to attest. */
 export interface HandedOver {
   readonly hosts: readonly string[];
+  /** When they were handed over, epoch milliseconds. */
+  readonly at?: number | undefined;
 }
+
+/** How long after it was handed over a host is not handed over again, unless something came of it; an event that is older does nothing. */
+export const HANDED_MS = 20_000;
 
 /** Most hosts in one invocation. */
 export const MOST_HOSTS = 1_000;
@@ -41,7 +46,9 @@ export class HandOver {
    * @returns the hosts that were not taken over
    */
   async send(hosts: readonly string[]): Promise<string[]> {
-    const left = await Promise.all(cutIntoInvocations(hosts).map((part) => this.#invoke({ hosts: part })));
+    const left = await Promise.all(
+      cutIntoInvocations(hosts).map((part) => this.#invoke({ hosts: part, at: this.#clock.now() })),
+    );
     return left.flat();
   }
 

@@ -7,13 +7,15 @@ import { isAttested, withChange } from '../trust/entry.ts';
 import { isOver } from '../trust/time.ts';
 import { type Batch, type Claimed, isProbe } from './batch.ts';
 import { Claims } from './claims.ts';
+import { isShort } from './deadline.ts';
 import type { HandOver } from './hand-over.ts';
-import { isKnown, leftBy, nextSteps } from './next-steps.ts';
+import { isKnown, nextSteps, type Surroundings } from './next-steps.ts';
 import type { Outcome, Polled } from './outcome.ts';
 import { Poller, type PollerOptions } from './poller.ts';
-import { type PollPlan, type Stale, targetsOf } from './polls.ts';
+import { cutIntoHandOvers, type PollPlan, type Stale, type StaleHost, targetsOf } from './polls.ts';
 import { Situation } from './situation.ts';
 import { type Ended, isNothing, type Steps } from './steps.ts';
+import { endingOf, leftBy } from './unpolled.ts';
 import type { Waiter } from './waiter.ts';
 
 export interface HostResolverOptions extends PollerOptions {
@@ -63,22 +65,34 @@ export class HostResolver {
   /** Waits until every host is decided for the waiter, or its time to wait is over. */
   async resolve(hostsByShard: ReadonlyMap<ShardActor, readonly string[]>, waiter: Waiter): Promise<void> {
     const { clock, handOver } = this.#options;
-    const { wanted } = this.#situation;
     const { deadline, refresh } = waiter.invocation;
     const by = deadline.answerBy - ANSWER_MS;
     const done = waiter.waitFor(new Set([...hostsByShard.values()].flat()));
     this.#situation.want(hostsByShard, waiter);
     this.#wake();
     await waitUntil(deadline.stopAt, done, clock);
-    wanted.remove(hostsByShard, waiter);
+    this.#situation.leave(hostsByShard, waiter);
     this.#goOn();
     await waitUntil(by, this.#unwantedEnded(by), clock);
     if (refresh !== undefined || handOver?.isUp() !== true || isOver(by - LEAVE_MS, clock.now())) return;
-    const { owner } = this.#claims;
-    const left = leftBy(waiter, hostsByShard, this.#situation, { now: clock.now(), owner });
-    if (left.length === 0) return;
-    this.#situation.handedOver(left, clock.now());
-    await waitUntil(by, this.#handOver(left), clock);
+    await this.#handOverBeside(leftBy(waiter, hostsByShard, this.#situation, this.#around()), by);
+  }
+
+  /** Whether a request that waits has others poll for it. */
+  handsOver({ invocation: { deadline, refresh } }: Waiter): boolean {
+    return refresh === undefined && isShort(deadline, this.#limitMs) && this.#canHandOver();
+  }
+
+  /** Hands over the hosts whose attestation ends soon, so that it is renewed before. */
+  async renewEnding(hostsByShard: ReadonlyMap<ShardActor, readonly string[]>, by: number): Promise<void> {
+    await this.#handOverBeside(endingOf(hostsByShard, this.#situation, this.#around()), by);
+  }
+
+  async #handOverBeside(hosts: readonly StaleHost[], by: number): Promise<void> {
+    const { clock } = this.#options;
+    if (hosts.length === 0) return;
+    this.#situation.handedOver(hosts, clock.now());
+    await waitUntil(by, this.#handOver(hosts), clock);
   }
 
   /** What nobody waits for any more ends before the answer: a poll must not outlive its requests. */
@@ -106,7 +120,7 @@ export class HostResolver {
     const { clock, counts } = this.#options;
     try {
       for (let isDone = false; !isDone;) {
-        const steps = this.#next();
+        const steps = nextSteps(this.#situation, this.#around());
         this.#situation.begun(steps, clock.now());
         this.#take(steps);
         isDone = isNothing(steps);
@@ -116,30 +130,47 @@ export class HostResolver {
     }
   }
 
-  #next(): Steps<ShardActor> {
-    const { clock, handOver, plan, table, timing } = this.#options;
-    return nextSteps(this.#situation, {
+  #around(): Surroundings {
+    const { clock, plan, timing } = this.#options;
+    return {
       now: clock.now(),
-      plan,
+      plan: { ...plan, isForLater: this.#situation.isForLater },
       timing,
       owner: this.#claims.owner,
       limitMs: this.#limitMs,
-      // Without the table there is no way back for what was handed over.
-      canHandOver: handOver?.isUp() === true && !table.isDown(),
+      canHandOver: this.#canHandOver(),
       random: Math.random,
-    });
+    };
   }
 
-  #take({ looks, leftOut, claims, handOver, sends, aborts, writes, rereadInMs }: Steps<ShardActor>): void {
+  #canHandOver(): boolean {
+    const { handOver, table } = this.#options;
+    // Without the table there is no way back for what was handed over.
+    return handOver?.isUp() === true && !table.isDown();
+  }
+
+  #take({
+    looks,
+    leftOut,
+    claims,
+    handOver,
+    sends,
+    aborts,
+    setsAside,
+    writes,
+    rereadInMs,
+    wakeInMs,
+  }: Steps<ShardActor>): void {
     if (looks.length > 0) this.#do(this.#look(looks), () => true);
     this.#options.counts.add('HostsLeftOut', leftOut.length);
     if (claims.length > 0)
       this.#do(this.#claim(claims), () => targetsOf(claims).some((target) => this.#situation.wanted.has(target)));
     if (handOver.length > 0) this.#doBeside(this.#handOver(handOver));
     for (const { batch, limitMs } of sends) this.#do(this.#poll(batch, limitMs), () => this.#situation.isWanted(batch));
-    for (const batch of aborts) this.#aborts.get(batch)?.abort();
+    for (const batch of [...aborts, ...setsAside]) this.#aborts.get(batch)?.abort();
     for (const ended of writes) this.#do(this.#write(ended), () => this.#situation.isWanted(ended.batch));
     if (rereadInMs !== undefined) void this.#reread(rereadInMs);
+    if (wakeInMs !== undefined) void this.#wakeIn(wakeInMs);
   }
 
   async #look(looks: Steps<ShardActor>['looks']): Promise<void> {
@@ -153,6 +184,12 @@ export class HostResolver {
   async #reread(inMs: number): Promise<void> {
     await this.#options.clock.wait(inMs);
     this.#situation.reread = 'due';
+    this.#wake();
+  }
+
+  async #wakeIn(ms: number): Promise<void> {
+    await this.#options.clock.wait(ms);
+    this.#situation.wakesAt = Infinity;
     this.#wake();
   }
 
@@ -212,10 +249,11 @@ export class HostResolver {
   }
 
   /** Hands hosts over; who gets them claims them as it begins. */
-  async #handOver(hosts: readonly string[]): Promise<void> {
-    const { handOver } = this.#options;
-    const notTaken = (await handOver?.send(hosts)) ?? hosts;
-    if (notTaken.length > 0) this.#situation.notHandedOver(notTaken);
+  async #handOver(hosts: readonly StaleHost[]): Promise<void> {
+    const { handOver, plan } = this.#options;
+    const parts = cutIntoHandOvers(hosts, plan).map((part) => part.map(({ host }) => host));
+    const left = await Promise.all(parts.map(async (names) => (await handOver?.send(names)) ?? names));
+    if (left.some(({ length }) => length > 0)) this.#situation.notHandedOver(left.flat());
     this.#wake();
   }
 

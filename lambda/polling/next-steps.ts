@@ -4,12 +4,13 @@
  */
 import { isClaimedByOther, pollLimit } from '../trust/claim.ts';
 import { isIn, ROOM_FOR_NEWCOMERS, roomOf } from '../table/newcomers.ts';
-import { type Entry, finding, isLeftPending, isRenewed, merge } from '../trust/entry.ts';
-import type { Timing } from '../trust/time.ts';
-import { isFreeFor, isProbe, isWaiting } from './batch.ts';
-import { isDoubtful, mostTogether } from './company.ts';
+import { type Entry, finding, merge } from '../trust/entry.ts';
+import { isEnding, isRenewed } from '../trust/freshness.ts';
+import { isOver, isSince, type Timing } from '../trust/time.ts';
+import { type Batch, isFreeFor, isProbe, isWaiting, limitOf } from './batch.ts';
+import { isDoubtful, isSilent, mostTogether } from './company.ts';
 import { isShort } from './deadline.ts';
-import { nextClaims, type PollPlan, type Stale, type StaleHost, withProbes } from './polls.ts';
+import { mostLate, nextClaims, type PollPlan, type Stale, type StaleHost, withProbes } from './polls.ts';
 import type { Situation } from './situation.ts';
 import type { Steps } from './steps.ts';
 import type { Waiter } from './waiter.ts';
@@ -34,8 +35,6 @@ export interface Surroundings {
 const FIRST_REREAD_MS = 200;
 const LONGEST_REREAD_MS = 1_000;
 const REREAD_GROWTH = 1.1;
-/** Most hosts that a request hands over at its end. */
-const MOST_LEFT = 1_000;
 
 export function nextSteps<S extends KnownShard>(situation: Situation<S>, around: Surroundings): Steps<S> {
   const { looked, looking, polled, reread } = situation;
@@ -57,17 +56,16 @@ export function nextSteps<S extends KnownShard>(situation: Situation<S>, around:
   const waiting = findings.filter(({ waits }) => waits);
   const isLooked = (shard: S): boolean => looking.has(shard) || looks.some((look) => look.shard === shard);
   const plansReread = reread !== 'planned' && !situation.isClaiming && waiting.some(({ shard }) => !isLooked(shard));
+  const afterLooks = findings.filter(({ afterLook }) => afterLook < oldestLook);
+  const claims = claimsOf(situation, afterLooks, around);
+  const isMoreStale = countOf(afterLooks.map(({ stale }) => stale)) > countOf(claims.map(({ hosts }) => hosts));
   return {
     looks,
     decided: [...visits.values()].flatMap(({ decided }) => decided),
     leftOut: [...visits.values()].flatMap(({ leftOut }) => leftOut),
-    claims: claimsOf(
-      situation,
-      findings.filter(({ afterLook }) => afterLook < oldestLook),
-      around,
-    ),
+    claims,
     handOver: [...visits.values()].flatMap(({ handOver }) => handOver),
-    ...pollsOf(situation, around),
+    ...pollsOf(situation, around, isMoreStale),
     writes: [...situation.polls.ended],
     isWaiting: waiting.length > 0,
     rereadInMs: plansReread ? rereadDelay(situation.rereads, around.random()) : undefined,
@@ -85,28 +83,9 @@ export function isKnown(waiter: Waiter, host: string, known: Entry, now: number,
   const entry = decided === undefined ? known : merge(decided, known, now);
   const { deadline, refresh } = waiter.invocation;
   const since = refresh?.renewSince;
+  if (since !== undefined) return isRenewed(entry, since, deadline.arrivedAt, now);
   if (finding(entry, now, deadline.arrivedAt, timing) === undefined) return false;
-  return since === undefined || isRenewed(entry, since, deadline.arrivedAt, now);
-}
-
-/** Hosts that a request, which ends now, leaves pending, and that nobody polls: handed over, a later request finds them decided. */
-export function leftBy<S extends KnownShard>(
-  waiter: Waiter,
-  hostsByShard: ReadonlyMap<S, readonly string[]>,
-  { busy, wasHandedOver }: Pick<Situation<S>, 'busy' | 'wasHandedOver'>,
-  { now, owner }: Pick<Surroundings, 'now' | 'owner'>,
-): string[] {
-  const { deadline } = waiter.invocation;
-  const left = new Set(waiter.undecided);
-  for (const [host, entry] of waiter.decided) if (isLeftPending(entry, deadline.arrivedAt)) left.add(host);
-  const hosts = Array.from(hostsByShard, ([shard, names]) =>
-    names.filter((host) => {
-      if (!left.has(host) || busy.has(host)) return false;
-      const entry = shard.known(host, now);
-      return !wasHandedOver(host, entry, now) && !isClaimedByOther(entry.claim, owner, now);
-    }),
-  );
-  return hosts.flat().slice(0, MOST_LEFT);
+  return refresh === undefined || !isEnding(entry, deadline.arrivedAt, now, timing);
 }
 
 /**
@@ -124,7 +103,7 @@ function goThrough<S extends KnownShard>(
   const { requestCount } = around.plan;
   const { answeredAt, refusedOddities } = situation.polls.service;
   const decided: Steps<S>['decided'][number][] = [];
-  const handOver: string[] = [];
+  const handOver: StaleHost[] = [];
   const stale: StaleHost[] = [];
   const newcomers: Undecided[] = [];
   let waits = false;
@@ -132,11 +111,14 @@ function goThrough<S extends KnownShard>(
   const goOn = ({ host, entry, left, isOthers }: Undecided): void => {
     const isHandedOver = !isOthers && isToHandOver(left, around);
     waits ||= isOthers || isHandedOver;
-    if (isHandedOver && !situation.wasHandedOver(host, entry, now)) handOver.push(host);
-    if (isOthers || isHandedOver) return;
-    const isInDoubt = isDoubtful(entry, now, answeredAt);
+    if (isOthers) return;
     const most = mostTogether(host, entry, now, { requestCount, refusedOddities });
-    stale.push({ host, most, doubt: isInDoubt ? 'waits' : undefined });
+    if (isHandedOver) {
+      if (!situation.wasHandedOver(host, entry, now)) handOver.push({ host, most });
+      return;
+    }
+    const isInDoubt = isDoubtful(entry, now, answeredAt);
+    stale.push({ host, most, isSilent: isSilent(entry), doubt: isInDoubt ? 'waits' : undefined });
   };
   for (const [host, waiters] of wanted.waiters) {
     if (only?.has(host) === false) continue;
@@ -193,32 +175,59 @@ function claimsOf<S extends KnownShard>(
   const isInDoubt = stale.some(({ hosts }) => hosts.some(({ doubt }) => doubt !== undefined));
   const wasAnswered = (shard: S, host: string): boolean => shard.known(host, now).attestation !== undefined;
   const needsProbes = isInDoubt && situation.polls.probes.size === 0;
-  return nextClaims(needsProbes ? withProbes(stale, wasAnswered, plan, random) : stale, situation.load, plan);
+  return nextClaims(needsProbes ? withProbes(stale, wasAnswered, plan, random) : stale, situation.load(now), plan);
 }
 
-/** What is to be done with batches that are queued or polled. */
+function countOf(lists: readonly (readonly unknown[])[]): number {
+  return lists.reduce((count, { length }) => count + length, 0);
+}
+
+/**
+ * What is to be done with batches that are queued or polled.
+ * @param isMoreStale whether there are more hosts than can be claimed now
+ */
 function pollsOf<S extends KnownShard>(
   situation: Situation<S>,
   { limitMs: longestMs, now, plan }: Surroundings,
-): Pick<Steps<S>, 'sends' | 'aborts' | 'drops'> {
+  isMoreStale: boolean,
+): Pick<Steps<S>, 'sends' | 'aborts' | 'setsAside' | 'drops' | 'wakeInMs'> {
   const sends: Steps<S>['sends'][number][] = [];
   const drops: Steps<S>['drops'][number][] = [];
-  const { aborted, probes, queued, underWay } = situation.polls;
-  const polled = [...underWay];
+  const { aborted, lateAfterMs, probes, queued, service, settledAt, underWay } = situation.polls;
+  const polled = [...underWay.keys()];
   const isProbing = polled.some(isProbe);
+  let isCrowded = isMoreStale;
   for (const batch of queued) {
     const isWanted = situation.isWanted(batch);
     const waits = isWaiting(batch);
     // What nobody wants any more waits, too, for what a probe that is being aborted has shown so far.
     if (waits && probes.size > 0 && (isWanted || isProbing)) continue;
-    const limitMs = pollLimit(longestMs, batch.claimedUntil, now);
+    const limitMs = pollLimit(limitOf(batch, service, longestMs), batch.claimedUntil, now, longestMs);
     if (!isWanted || waits || limitMs === undefined) {
       drops.push({ batch, isWanted });
     } else if (isFreeFor(batch, polled, plan)) {
       polled.push(batch);
       sends.push({ batch, limitMs });
+    } else if (batch.isSetAside !== true) {
+      isCrowded = true;
     }
   }
-  const aborts = [...underWay].filter((batch) => !aborted.has(batch) && !situation.isWanted(batch));
-  return { sends, aborts, drops };
+  const going = [...underWay].filter(([batch]) => !aborted.has(batch));
+  // How long answers take may have become known since it was sent.
+  const endOf = (batch: Batch<S>, sentAt: number): number => sentAt + limitOf(batch, service, longestMs);
+  const isToEnd = ([batch, sentAt]: [Batch<S>, number]): boolean =>
+    !situation.isWanted(batch) || isOver(endOf(batch, sentAt), now);
+  const [ending, goingOn] = [going.filter(isToEnd), going.filter((each) => !isToEnd(each))];
+  const late = goingOn.filter(([, sentAt]) => isOver(sentAt + lateAfterMs, now));
+  const setsAside = isCrowded ? late.slice(0, Math.max(0, late.length - mostLate(plan))) : [];
+  const times = goingOn.map(([batch, sentAt]) => endOf(batch, sentAt));
+  if (isCrowded) times.push(settledAt, ...goingOn.map(([, sentAt]) => sentAt + lateAfterMs));
+  const wakeAt = Math.min(...times.filter((at) => !isOver(at, now)));
+  return {
+    sends,
+    aborts: ending.map(([batch]) => batch),
+    setsAside: setsAside.map(([batch]) => batch),
+    drops,
+    wakeInMs: isSince(wakeAt, situation.wakesAt) ? undefined : wakeAt - now,
+  };
 }

@@ -1,12 +1,11 @@
 /** What a poll does to the entries of its hosts: pure functions of how it ended and of what is known of the service. */
 import { type Attestation } from '../trust/attestation.ts';
-import { afterSpoiledBatch, companyNow } from '../trust/company.ts';
+import { afterAnswer, afterSpoiledBatch, companyNow } from '../trust/company.ts';
 import { type Entry, withAttestation, withCompany, withTry } from '../trust/entry.ts';
 import type { Reason } from '../trust/reason.ts';
-import { isSince, type Timing } from '../trust/time.ts';
+import { isOver, isSince, type Timing } from '../trust/time.ts';
 import { hadItsTime, nextPause } from '../trust/try.ts';
-import { mostTogether } from './company.ts';
-import { odditiesOf } from './odd-names.ts';
+import { mostTogether, odditiesOf } from './company.ts';
 
 /** What a poll does to the entry of each of its hosts. */
 export type Outcome = (host: string, entry: Entry, now: number) => Entry;
@@ -22,24 +21,29 @@ export interface PollEnd {
 
 /** What is known of the attestation service. */
 export interface ServiceState {
-  /** When it last said something of any host, and how long that poll took. */
+  /** When it last said something of any host. */
   readonly answeredAt: number;
-  readonly lastTookMs: number;
+  /** How long the slowest of the last answers took; zero before the first. */
+  readonly slowestMs: number;
   /** What it was seen to refuse in names, while it took others; and what in names it has answered about, and so does not refuse. */
   readonly refusedOddities: ReadonlySet<string>;
   readonly takenOddities: ReadonlySet<string>;
 }
 
+/** What is left of the slowest answer's time with each that was faster. */
+const FADING = 0.9;
+
 export const NEVER_ANSWERED: ServiceState = {
   answeredAt: -Infinity,
-  lastTookMs: 0,
+  slowestMs: 0,
   refusedOddities: new Set(),
   takenOddities: new Set(),
 };
 
 export function afterPoll(service: ServiceState, { attestations, sentAt, endedAt }: PollEnd): ServiceState {
   if (attestations.size === 0) return service;
-  const answered = { ...service, answeredAt: endedAt, lastTookMs: endedAt - sentAt };
+  const slowestMs = Math.max(endedAt - sentAt, service.slowestMs * FADING);
+  const answered = { ...service, answeredAt: endedAt, slowestMs };
   const taken = [...attestations.keys()].flatMap(odditiesOf);
   if (taken.length === 0) return answered;
   const takenOddities = new Set([...service.takenOddities, ...taken]);
@@ -67,6 +71,8 @@ export interface Polled {
   readonly isAnswered: boolean;
   /** Whether it says something of the service that there was no answer; not so where the poll was cut short. */
   readonly isConclusive: boolean;
+  /** Whether the hosts are polled again at once, in smaller companies: as if this poll of them had not been. */
+  readonly goesOn: boolean;
   /** The status with which the service refused all of the hosts together. */
   readonly refusedWith: number | undefined;
 }
@@ -89,19 +95,35 @@ export function polledOf(end: PollEnd, context: PollContext): Polled {
     return {
       outcome: (host, entry, now) => {
         const attestation = attestations.get(host);
-        return attestation === undefined ? missing(host, entry, now) : withAttestation(entry, attestation, now);
+        if (attestation === undefined) return missing(host, entry, now);
+        const attested = withAttestation(entry, attestation, now);
+        return entry.company === undefined ? attested : answered(attested, end, context, now);
       },
       isAnswered: attestations.size > 0,
       isConclusive: true,
+      goesOn: false,
       refusedWith: undefined,
     };
   }
   const { reason, refusedWith } = failure;
   const { limitMs, service } = context;
-  const isConclusive = reason !== 'pending' || hadItsTime(sentAt, endedAt, limitMs, service.lastTookMs);
+  const isConclusive = reason !== 'pending' || hadItsTime(sentAt, endedAt, limitMs, service.slowestMs);
   const isOfBatch = refusedWith !== undefined || reason === 'pending' || reason === 'bad-reply';
-  const outcome = failed({ ...end, reason, isSpoiled: isOfBatch && isConclusive }, context);
-  return { outcome, isAnswered: false, isConclusive, refusedWith };
+  const isSpoiled = isOfBatch && isConclusive;
+  const outcome = failed({ ...end, reason, isSpoiled, isRefused: refusedWith !== undefined }, context);
+  // Where the service lives, as far as is known, the hosts are to blame; what is refused is cut as a batch.
+  const isAlive = isSince(service.answeredAt, sentAt) || !isOver(sentAt + limitMs, endedAt);
+  const goesOn = isSpoiled && isAlive && context.asked > 1 && refusedWith === undefined;
+  return { outcome, isAnswered: false, isConclusive, goesOn, refusedWith };
+}
+
+/** The entry of a host that was answered about, with its company as that shows it. */
+function answered(entry: Entry, { sentAt }: PollEnd, { asked }: PollContext, now: number): Entry {
+  if (entry.company === undefined || companyNow(entry.company, now) === undefined)
+    return { ...entry, company: undefined };
+  if (!isSince(sentAt, entry.company.at)) return entry;
+  const company = afterAnswer(entry.company, { asked, sentAt });
+  return company === entry.company ? entry : withCompany(entry, company, now);
 }
 
 /**
@@ -113,8 +135,8 @@ export function hung({ sentAt, endedAt }: PollEnd, timing: Timing): Outcome {
     const reason = entry.lastTry?.reason ?? 'pending';
     const pauseMs = nextPause(entry.lastTry, true, timing);
     const tried = withTry(entry, { level: 'unknown', reason, sentAt, endedAt, pauseMs }, now);
-    const before = companyNow(entry.company, now)?.before;
-    return before === undefined ? tried : withCompany(tried, { most: before, at: sentAt, before }, now);
+    const { before, strikes } = companyNow(entry.company, now) ?? {};
+    return before === undefined ? tried : withCompany(tried, { most: before, at: sentAt, strikes, before }, now);
   };
 }
 
@@ -130,10 +152,11 @@ interface Failure extends Pick<PollEnd, 'sentAt' | 'endedAt'> {
   readonly reason: Reason;
   /** Whether the hosts may be what made the poll fail. */
   readonly isSpoiled: boolean;
+  readonly isRefused?: boolean;
 }
 
 /** The pause doubles where the host was polled alone or the service answered nobody. */
-function failed({ reason, sentAt, endedAt, isSpoiled }: Failure, context: PollContext): Outcome {
+function failed({ reason, sentAt, endedAt, isRefused = false, isSpoiled }: Failure, context: PollContext): Outcome {
   const { asked, requestCount, service, timing } = context;
   const { answeredAt, refusedOddities } = service;
   const doubles = asked === 1 || !isSince(answeredAt, sentAt);
@@ -142,7 +165,7 @@ function failed({ reason, sentAt, endedAt, isSpoiled }: Failure, context: PollCo
     const tried = withTry(entry, { level: 'unknown', reason, sentAt, endedAt, pauseMs }, now);
     if (tried === entry || !isSpoiled) return tried;
     const mostBefore = mostTogether(host, entry, now, { requestCount, refusedOddities });
-    const batch = { asked, sentAt, answeredAt, isOfHosts: reason === 'refused', mostBefore };
+    const batch = { asked, sentAt, isRefused, answeredAt, isOfHosts: reason === 'refused', mostBefore };
     return withCompany(tried, afterSpoiledBatch(companyNow(entry.company, now), batch), now);
   };
 }

@@ -1,6 +1,7 @@
 import type { ShardActor } from '../table/shard-actor.ts';
-import type { Timing } from '../trust/time.ts';
-import { type Batch, isProbe, isWaiting, rankOf, type Target } from './batch.ts';
+import { isOver, type Timing } from '../trust/time.ts';
+import { type Batch, isProbe, isWaiting, lateAfter, rankOf, RANKS, type Target } from './batch.ts';
+import { sharedOddities } from './company.ts';
 import {
   afterPoll,
   afterRefusedNames,
@@ -12,9 +13,8 @@ import {
   type Polled,
   polledOf,
 } from './outcome.ts';
-import { cutRefused, sharedOddities } from './odd-names.ts';
 import { cutIntoPolls, isApart, type Load, type PollPlan } from './polls.ts';
-import { afterPart, type Decided, newRefusal, type PartEnd, type Refusal } from './refusal.ts';
+import { afterPart, cutRefused, type Decided, newRefusal, type PartEnd, type Refusal } from './refusal.ts';
 import type { Ended } from './steps.ts';
 
 export interface PollQueueOptions {
@@ -28,6 +28,9 @@ interface RefusedPart<S> extends Ended<S> {
   readonly polled: Polled;
 }
 
+/** For how long the ends of polls are gathered before more is claimed for a part of the polls that may be. */
+const GATHER_MS = 100;
+
 const unchanged: Outcome = (_host, entry) => entry;
 
 /**
@@ -35,9 +38,11 @@ const unchanged: Outcome = (_host, entry) => entry;
  * ended. Data, which changes by what it is told.
  */
 export class PollQueue<S = ShardActor> {
-  readonly underWay = new Set<Batch<S>>();
+  readonly underWay = new Map<Batch<S>, number>();
   /** Those of them that were aborted, and will end soon. */
   readonly aborted = new Set<Batch<S>>();
+  /** Those of these that were late while others waited for a turn. */
+  readonly setAside = new Set<Batch<S>>();
   /** Hosts that are, or will be, polled alone to show whether the service answers at all; none once somebody was answered. */
   readonly probes = new Set<string>();
   /** What is still to be written, and what is being written. */
@@ -45,7 +50,7 @@ export class PollQueue<S = ShardActor> {
   readonly writing = new Set<Batch<S>>();
   service = NEVER_ANSWERED;
   readonly #options: PollQueueOptions;
-  readonly #queue: Batch<S>[][] = [[], [], [], []];
+  readonly #queue: Batch<S>[][] = Array.from({ length: RANKS }, () => []);
   readonly #refusals = new Map<number, Refusal<RefusedPart<S>>>();
   #lastRefusal = 0;
   /** What the probes that ended have shown: that nobody is answered. */
@@ -60,19 +65,28 @@ export class PollQueue<S = ShardActor> {
     return this.#queue.flat();
   }
 
-  /** What is queued, polled or written, or will be once it is claimed; what waits for probes takes no room. */
-  loadWith(claiming: readonly (readonly Target<S>[])[]): Load {
+  /** When it is likely that no poll ends that was sent together with the one that ended last. */
+  settledAt = -Infinity;
+
+  /** After how long a poll is late. */
+  get lateAfterMs(): number {
+    return lateAfter(this.service, this.#options.limitMs);
+  }
+
+  /** What is queued, polled or written, or will be once it is claimed; what waits for probes, or is set aside, takes no room. */
+  loadWith(claiming: readonly (readonly Target<S>[])[], now: number): Load {
     let hosts = 0;
     let apart = 0;
     const { plan } = this.#options;
-    const batches = [...this.queued, ...this.underWay, ...this.writing].map(({ targets }) => targets);
+    const queued = this.queued.filter(({ isSetAside }) => isSetAside !== true);
+    const batches = [...queued, ...this.underWay.keys(), ...this.writing].map(({ targets }) => targets);
     for (const batch of [...batches, ...claiming.flatMap((targets) => cutIntoPolls(targets, plan))]) {
       const [first] = batch;
       if (first === undefined || first.doubt === 'waits') continue;
       if (isApart(first, plan)) apart++;
       else hosts += batch.length;
     }
-    return { hosts, apart };
+    return { hosts, apart, isSettled: isOver(this.settledAt, now) };
   }
 
   /** Queues hosts that were claimed, cut into polls. */
@@ -100,15 +114,24 @@ export class PollQueue<S = ShardActor> {
     this.#givenUp(batch);
   }
 
-  /** A poll has ended. */
-  pollEnded(batch: Batch<S>, end: PollEnd): Polled {
+  /**
+   * A poll has ended.
+   * @param isWanted whether somebody waits for it
+   */
+  pollEnded(batch: Batch<S>, end: PollEnd, isWanted: boolean): Polled {
     const { plan, timing, limitMs } = this.#options;
-    this.underWay.delete(batch);
-    this.aborted.delete(batch);
+    const wasSetAside = this.setAside.has(batch);
+    this.#ended(batch);
+    this.settledAt = end.endedAt + GATHER_MS;
     this.service = afterPoll(this.service, end);
     const asked = batch.targets.length;
     const polled = polledOf(end, { asked, service: this.service, timing, requestCount: plan.requestCount, limitMs });
-    const { outcome, isAnswered, isConclusive, refusedWith } = polled;
+    const { goesOn, isAnswered, isConclusive, refusedWith } = polled;
+    if (wasSetAside && end.failure?.reason === 'pending' && (asked > 1 || this.service.slowestMs === 0)) {
+      this.#enqueue({ ...batch, isSetAside: true });
+      return polled;
+    }
+    const outcome = goesOn && isWanted ? onlyCompany(polled.outcome) : polled.outcome;
     if (isAnswered) this.#answered();
     else if (isProbe(batch)) this.#probeEnded(batch, isConclusive ? hung(end, timing) : undefined);
     const oddities = refusedWith === undefined ? [] : sharedOddities(batch.targets.map(({ host }) => host));
@@ -121,9 +144,14 @@ export class PollQueue<S = ShardActor> {
 
   /** What went wrong with a batch is nothing that polls bring: it is as if it had not been there. */
   lost(batch: Batch<S>): void {
+    this.#ended(batch);
+    this.dropped(batch, true);
+  }
+
+  #ended(batch: Batch<S>): void {
     this.underWay.delete(batch);
     this.aborted.delete(batch);
-    this.dropped(batch, true);
+    this.setAside.delete(batch);
   }
 
   /** The service answers: who waited for that is polled, in the company that a failed batch has left. */

@@ -4,6 +4,8 @@
 export interface StaleHost {
   readonly host: string;
   readonly most: number;
+  /** Whether it was polled alone before, and not answered about. */
+  readonly isSilent?: boolean;
   /**
    * While it is in doubt why the host was not answered about: it waits for a probe, or is polled alone as one, to show whether
    * the service answers at all.
@@ -27,6 +29,8 @@ export interface PollPlan {
   readonly requestCount: number;
   /** Most polls at once. */
   readonly parallelPolls: number;
+  /** Whether nobody waits but who attests hosts for later: then no room is kept for others. */
+  readonly isForLater?: boolean;
 }
 
 /** What is claimed, queued or polled already. */
@@ -35,14 +39,22 @@ export interface Load {
   readonly hosts: number;
   /** Polls of hosts that are polled apart. */
   readonly apart: number;
+  /** Whether some time has gone by since the last poll ended. */
+  readonly isSettled: boolean;
 }
 
 /** A part of the polls at once, a fifth, is kept free of hosts that are polled apart: these may take long. */
 const KEPT_FREE = 1 / 5;
 
 /** How many polls of hosts that are polled apart there may be at once. */
-export function mostApart({ parallelPolls }: PollPlan): number {
+export function mostApart({ isForLater, parallelPolls }: PollPlan): number {
+  if (isForLater === true) return parallelPolls;
   return Math.max(1, parallelPolls - Math.ceil(parallelPolls * KEPT_FREE));
+}
+
+/** How many polls may be late while others wait for a turn: of more than these, those are ended that have waited for the longest. */
+export function mostLate({ parallelPolls }: PollPlan): number {
+  return Math.max(1, Math.floor(parallelPolls * KEPT_FREE));
 }
 
 /** Whether a host is polled apart from those that may be polled in full batches. */
@@ -53,7 +65,7 @@ export function isApart({ most }: StaleHost, { requestCount }: PollPlan): boolea
 /**
  * The stale hosts to claim next. As many as the polls that could start now would take, whole shards where possible, so
  * that a claim neither waits long for its poll nor is written for a part of what its shard needs; none while too little
- * has come free to be worth a write. Hosts that are polled apart have a room of their own, so that neither waits for the
+ * has come free to be worth a write, unless no more comes free at once: then a full batch's worth will do. Hosts that are polled apart have a room of their own, so that neither waits for the
  * other. Hosts in doubt take no room but that of a probe, and share what comes of it.
  */
 export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: PollPlan): Stale<S>[] {
@@ -64,7 +76,8 @@ export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: Poll
     else others.push(...hosts);
   };
   const capacity = plan.requestCount * plan.parallelPolls;
-  let room = load.hosts > 0 && capacity - load.hosts < capacity / 2 ? 0 : capacity - load.hosts;
+  const least = load.isSettled ? plan.requestCount : capacity / 2;
+  let room = load.hosts > 0 && capacity - load.hosts < least ? 0 : capacity - load.hosts;
   const free = mostApart(plan) - load.apart;
   const apart: (StaleHost & { readonly shard: S })[] = [];
   for (const { shard, hosts } of stale) {
@@ -72,7 +85,7 @@ export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: Poll
     for (const host of hosts) {
       if (host.doubt !== undefined) take(shard, [host]);
       else if (!isApart(host, plan)) together.push(host);
-      else if (apart.length < free * plan.requestCount) apart.push({ ...host, shard });
+      else apart.push({ ...host, shard });
     }
     if (room <= 0 || together.length === 0) continue;
     const taken = together.length <= room + plan.requestCount ? together : together.slice(0, room);
@@ -85,7 +98,7 @@ export function nextClaims<S>(stale: readonly Stale<S>[], load: Load, plan: Poll
 
 /**
  * Cuts hosts, sorted by shard, into polls, so that the result of one touches few shards. No host is polled with more
- * others than it may be, and none with others of another kind: full batches, others, those in doubt, probes.
+ * others than it may be, and none with others of another kind: full batches, others, silent hosts, those in doubt, probes.
  */
 export function cutIntoPolls<T extends StaleHost>(sorted: readonly T[], plan: PollPlan): T[][] {
   const polls: T[][] = [];
@@ -103,9 +116,33 @@ export function cutIntoPolls<T extends StaleHost>(sorted: readonly T[], plan: Po
   return polls;
 }
 
+/** Most invocations that a request's hosts are handed over in. */
+const MOST_HAND_OVERS = 5;
+
+/**
+ * Cuts hosts that are handed over into the invocations that take them: of so many as these can poll at once, those in large companies first.
+ */
+export function cutIntoHandOvers(hosts: readonly StaleHost[], plan: PollPlan): StaleHost[][] {
+  const polls = hosts.reduce((sum, { most }) => sum + 1 / most, 0);
+  const mostPolls = Math.max(plan.parallelPolls, polls / MOST_HAND_OVERS);
+  const parts: StaleHost[][] = [];
+  let left = 0;
+  for (const host of hosts.toSorted((a, b) => b.most - a.most)) {
+    // Sums of fractions are a little off.
+    if (left < 1 / host.most - 1e-9) {
+      parts.push([]);
+      left = mostPolls;
+    }
+    parts.at(-1)?.push(host);
+    left -= 1 / host.most;
+  }
+  return parts;
+}
+
 function kindOf(host: StaleHost, plan: PollPlan): number {
-  if (host.doubt !== undefined) return host.doubt === 'waits' ? 2 : 3;
-  return isApart(host, plan) ? 1 : 0;
+  if (host.doubt !== undefined) return host.doubt === 'waits' ? 3 : 4;
+  if (!isApart(host, plan)) return 0;
+  return host.isSilent === true ? 2 : 1;
 }
 
 const MOST_PROBES = 3;

@@ -3,6 +3,8 @@
  * stand alone. Pure functions of what came of the parts.
  */
 
+import { odditiesOf } from './company.ts';
+
 /** Most further polls for a batch that was refused. */
 const MOST_EXTRA_POLLS = 16;
 
@@ -73,4 +75,13 @@ function decided<B>(refusal: Refusal<B>, isCut: boolean): Decided<B> {
     cut,
     stand: held.slice(most),
   };
+}
+
+/** Cuts what was refused in two: the plain names from the odd ones, or, where there are none of either, in the middle. */
+export function cutRefused<T extends { readonly host: string }>(targets: readonly T[]): readonly [T[], T[]] {
+  const isOdd = ({ host }: T): boolean => odditiesOf(host).length > 0;
+  const odd = targets.filter(isOdd);
+  if (odd.length > 0 && odd.length < targets.length) return [targets.filter((target) => !isOdd(target)), odd];
+  const middle = Math.ceil(targets.length / 2);
+  return [targets.slice(0, middle), targets.slice(middle)];
 }

@@ -1,16 +1,15 @@
 import type { ShardActor } from '../table/shard-actor.ts';
-import { type Entry, hasNewsSince } from '../trust/entry.ts';
+import { type Entry } from '../trust/entry.ts';
+import { hasNewsSince } from '../trust/freshness.ts';
 import { isOver } from '../trust/time.ts';
+import { HANDED_MS } from './hand-over.ts';
 import { type Batch, type Claimed, isProbe, isWaiting } from './batch.ts';
 import type { PollEnd, Polled } from './outcome.ts';
 import { PollQueue, type PollQueueOptions } from './poll-queue.ts';
-import { type Load, type Stale, targetsOf } from './polls.ts';
+import { type Load, type Stale, type StaleHost, targetsOf } from './polls.ts';
 import type { Steps } from './steps.ts';
 import type { Waiter } from './waiter.ts';
 import { type KnownShard, type Place, WantedHosts } from './wanted-hosts.ts';
-
-/** How long after it was handed over a host is not handed over again, unless something came of it. */
-const HANDED_MS = 20_000;
 
 /**
  * What an environment knows of the hosts that its requests wait for, and what it is doing about them. Data: it changes by
@@ -30,9 +29,12 @@ export class Situation<S extends KnownShard = ShardActor> {
   /** When others' claims are looked at again; and how often that was so in a row. */
   reread: 'none' | 'planned' | 'due' = 'none';
   rereads = 0;
+  /** When it is looked anew at whether polls are late. */
+  wakesAt = Infinity;
   /** When hosts were handed over last. */
   readonly #handedAt = new Map<string, number>();
   readonly #claiming = new Set<readonly Stale<S>[]>();
+  readonly #waiters = new Set<Waiter>();
 
   constructor(options: PollQueueOptions) {
     this.polls = new PollQueue(options);
@@ -40,7 +42,19 @@ export class Situation<S extends KnownShard = ShardActor> {
 
   /** A request waits for hosts. */
   want(hostsByShard: ReadonlyMap<S, readonly string[]>, waiter: Waiter): void {
+    this.#waiters.add(waiter);
     this.wanted.add(hostsByShard, waiter, this.nextLook);
+  }
+
+  /** A request waits no longer for hosts. */
+  leave(hostsByShard: ReadonlyMap<S, readonly string[]>, waiter: Waiter): void {
+    this.#waiters.delete(waiter);
+    this.wanted.remove(hostsByShard, waiter);
+  }
+
+  /** Whether nobody waits but who attests hosts for later. */
+  get isForLater(): boolean {
+    return [...this.#waiters].every(({ invocation }) => invocation.refresh !== undefined);
   }
 
   /** Whether a request waits for what comes of a batch; for a probe, also those that wait for all who wait for it. */
@@ -55,8 +69,8 @@ export class Situation<S extends KnownShard = ShardActor> {
   }
 
   /** What is claimed, queued or polled already. */
-  get load(): Load {
-    return this.polls.loadWith(Array.from(this.#claiming, targetsOf));
+  load(now: number): Load {
+    return this.polls.loadWith(Array.from(this.#claiming, targetsOf), now);
   }
 
   /** These steps are being taken now. */
@@ -85,7 +99,8 @@ export class Situation<S extends KnownShard = ShardActor> {
     this.polls.ended = [];
     for (const { batch } of steps.writes) this.polls.writing.add(batch);
     this.#claimsBegun(steps.claims);
-    this.#pollsBegun(steps);
+    this.#pollsBegun(steps, now);
+    if (steps.wakeInMs !== undefined) this.wakesAt = now + steps.wakeInMs;
   }
 
   /** Shards were looked at in the table. */
@@ -111,7 +126,7 @@ export class Situation<S extends KnownShard = ShardActor> {
 
   /** A poll has ended. */
   pollEnded(batch: Batch<S>, end: PollEnd): Polled {
-    const polled = this.polls.pollEnded(batch, end);
+    const polled = this.polls.pollEnded(batch, end, this.isWanted(batch));
     // An answer settles why other hosts were not answered about.
     if (polled.isAnswered) this.wanted.changedWhere(({ stale }) => stale.some(({ doubt }) => doubt !== undefined));
     return polled;
@@ -131,10 +146,10 @@ export class Situation<S extends KnownShard = ShardActor> {
   };
 
   /** Hosts are being handed over. */
-  handedOver(hosts: readonly string[], now: number): void {
+  handedOver(hosts: readonly StaleHost[], now: number): void {
     if (hosts.length === 0) return;
     for (const [host, at] of this.#handedAt) if (isOver(at + HANDED_MS, now)) this.#handedAt.delete(host);
-    for (const host of hosts) this.#handedAt.set(host, now);
+    for (const { host } of hosts) this.#handedAt.set(host, now);
   }
 
   /** These hosts were not taken over. */
@@ -153,11 +168,12 @@ export class Situation<S extends KnownShard = ShardActor> {
     }
   }
 
-  #pollsBegun({ aborts, drops, sends }: Steps<S>): void {
+  #pollsBegun({ aborts, drops, sends, setsAside }: Steps<S>, now: number): void {
     this.polls.take(new Set([...drops, ...sends].map(({ batch }) => batch)));
-    for (const batch of aborts) this.polls.aborted.add(batch);
+    for (const batch of [...aborts, ...setsAside]) this.polls.aborted.add(batch);
+    for (const batch of setsAside) this.polls.setAside.add(batch);
     for (const { batch } of sends) {
-      this.polls.underWay.add(batch);
+      this.polls.underWay.set(batch, now);
       for (const { invocation } of this.wanted.waitersOf(batch.targets)) invocation.polls++;
     }
     for (const { batch, isWanted } of drops) this.polls.dropped(batch, isWanted);

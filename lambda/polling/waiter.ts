@@ -39,6 +39,7 @@ export class Waiter {
 
   /** Resolves when all of these hosts are decided. */
   waitFor(hosts: ReadonlySet<string>): Promise<void> {
+    if (hosts.size === 0) return Promise.resolve();
     this.#undecided = new Set(hosts);
     return new Promise((resolve) => {
       this.#resolve = resolve;

@@ -6,7 +6,6 @@ import type { Waiter } from './waiter.ts';
 
 /** As much of a shard as decisions need: what is known of its hosts, and whether that was looked at lately. */
 export interface KnownShard {
-  readonly index: number;
   serves(now: number): boolean;
   known(host: string, now: number): Entry;
   /** How much of its room for newcomers is taken. */
@@ -44,9 +43,9 @@ const NOBODY: ReadonlySet<Waiter> = new Set();
 export class WantedHosts<S extends KnownShard = ShardActor> {
   readonly #shards = new Map<S, Wanted>();
 
-  /** In the order of the shards, as they stand now. */
+  /** In the order in which they were wanted, as they stand now. */
   get shards(): [S, Wanted][] {
-    return [...this.#shards].sort(([a], [b]) => a.index - b.index);
+    return [...this.#shards];
   }
 
   /** @param nextLook the number of the next look at the table, which these hosts may be the reason for */

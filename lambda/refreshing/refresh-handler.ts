@@ -65,9 +65,12 @@ function parse(event: unknown): HandedOver | undefined {
   const members = (typeof event === 'object' ? event : null) as Readonly<Record<string, unknown>> | null;
   if (members?.['source'] === 'aws.events') return undefined;
   const hosts = members?.['hosts'];
+  const at = members?.['at'];
   if (!Array.isArray(hosts) || hosts.length > MOST_HOSTS || !hosts.every(isHostName)) {
     const rule = `"hosts" must be an array of at most ${MOST_HOSTS} host names, or the event a scheduled one.`;
     throw new InvalidRequestError(rule);
   }
-  return { hosts };
+  if (at !== undefined && typeof at !== 'number')
+    throw new InvalidRequestError('"at" must be a time in epoch milliseconds.');
+  return { hosts, at };
 }

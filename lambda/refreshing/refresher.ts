@@ -1,9 +1,10 @@
 import type { Announcer } from '../events/announcer.ts';
 import type { Clock } from '../clock.ts';
 import type { ComputeAttestationCache, Refreshed } from '../attestation/compute-attestation-cache.ts';
+import type { Counts } from '../log/counts.ts';
 import type { PollPlan } from '../polling/polls.ts';
 import { type Deadline, newDeadline } from '../polling/deadline.ts';
-import type { HandedOver } from '../polling/hand-over.ts';
+import { HANDED_MS, type HandedOver } from '../polling/hand-over.ts';
 import { newInvocation } from '../polling/waiter.ts';
 import { isOver } from '../trust/time.ts';
 import { type RefreshResult, UnreadTableError } from './refresh-result.ts';
@@ -14,10 +15,13 @@ export interface RefresherParts {
   /** Absent where there is no event bus. */
   readonly announcer: Announcer | undefined;
   readonly clock: Clock;
+  readonly counts: Counts;
 }
 
-/** The longest that a chunk of a scheduled round waits, so that not all that is scheduled asks at the same moment. */
+/** The longest that a scheduled round waits before it begins, so that not all that is scheduled asks at the same moment. */
 const LONGEST_JITTER_MS = 2_000;
+/** How often a round polls what it can't attest: as long as others are. */
+const MOST_PASSES = 3;
 /** How long a round tries to read the table: what fails for so long is tried again as a whole. */
 const READ_MS = 30_000;
 /** How long what was handed over is worked on: whoever still wants it then asks again. */
@@ -36,12 +40,17 @@ export class Refresher {
 
   /**
    * Attests the hosts that a request handed over, but those that somebody else polls. Waits for no pause but the first after a
-   * failed try: a request that had to give its polls up as it answered has left its hosts in that.
+   * failed try: a request that had to give its polls up as it answered has left its hosts in that. Does nothing for an event that
+   * waited for so long that requests hand its hosts over anew.
    */
-  async takeOver({ hosts }: HandedOver): Promise<RefreshResult> {
-    const { cache, clock } = this.#parts;
+  async takeOver({ hosts, at }: HandedOver): Promise<RefreshResult> {
+    const { cache, clock, counts } = this.#parts;
     const startedAt = clock.now();
     const names = [...new Set(hosts)];
+    if (at !== undefined && isOver(at + HANDED_MS, startedAt)) {
+      counts.add('HandOversLate');
+      return { kind: 'handed over', hosts: names.length, attested: 0, renewed: 0, due: names.length };
+    }
     const endsAt = Math.min(this.#endsAt, startedAt + TAKE_OVER_MS);
     const refresh = (): Promise<Refreshed> => cache.refresh(names, newInvocation(this.#deadline(endsAt), {}));
     const first = await refresh();
@@ -62,12 +71,15 @@ export class Refresher {
     const startedAt = clock.now();
     const renewSince = startedAt - config.recheckSeconds * 1000;
     const { hosts, unread } = await cache.hostsAskedAbout(this.#readBy());
-    const chunk = config.requestCount * config.parallelPolls;
+    await clock.wait(Math.random() * LONGEST_JITTER_MS);
     let attested = 0;
-    for (let i = 0; i < hosts.length && !isOver(this.#endsAt - LONGEST_JITTER_MS, clock.now()); i += chunk) {
-      await clock.wait(Math.random() * LONGEST_JITTER_MS);
-      const invocation = newInvocation(this.#deadline(), { renewSince });
-      attested += (await cache.refresh(hosts.slice(i, i + chunk), invocation)).attested;
+    for (let pass = 1, retryAt: number | undefined = startedAt; retryAt !== undefined; pass++) {
+      await clock.wait(retryAt - clock.now());
+      const refreshed: Refreshed = await cache.refresh(hosts, newInvocation(this.#deadline(), { renewSince }));
+      ({ attested, retryAt } = refreshed);
+      const { renewed } = this.#freshness(hosts, { startedAt });
+      // A service that answers nobody is left alone until the next round.
+      if (pass === MOST_PASSES || renewed === 0 || isOver(this.#endsAt, retryAt ?? startedAt)) break;
     }
     const unreadByNow = await this.#announce();
     const freshness = this.#freshness(hosts, { startedAt, since: renewSince });

@@ -41,6 +41,8 @@ interface Columns {
   purges: [host: number, at: number][];
   /** Absent in a shard of before there were companies. */
   companies?: CompanyRow[];
+  /** Of companies with more than one strike; absent in a shard of before those were counted. */
+  strikes?: [host: number, strikes: number][];
   /** Absent, as the next, where no host has any. */
   unknowns?: [host: number, since: number | null, alarmed: number | null][];
   announcements?: AnnouncementRow[];
@@ -101,6 +103,7 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
     claims: [],
     purges: [],
     companies: [],
+    strikes: [],
     unknowns: [],
     announcements: [],
   };
@@ -132,6 +135,7 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
       const row: CompanyRow = [i, company.most, company.at - base];
       if (company.before !== undefined) row.push(company.before);
       columns.companies?.push(row);
+      if (company.strikes !== undefined) columns.strikes?.push([i, company.strikes]);
     }
   }
   return deflateSync(JSON.stringify(columns), { level: 9 });
@@ -185,9 +189,11 @@ export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Ent
     claims.set(i, { owner: columns.owners[owner] ?? '', since: until - (columns.spans?.[owner] ?? 0), until });
   }
   const purges = new Map(columns.purges.map(([i, at]) => [i, base + at]));
+  const strikes = new Map(columns.strikes);
   const companies = new Map<number, Company>();
   for (const [i, most, since, before] of columns.companies ?? []) {
-    companies.set(i, { most, at: base + since, ...(before === undefined ? {} : { before }) });
+    const its = { most, at: base + since, ...(before === undefined ? {} : { before }) };
+    companies.set(i, strikes.has(i) ? { ...its, strikes: strikes.get(i) } : its);
   }
   const unknowns = new Map((columns.unknowns ?? []).map(([i, ...times]) => [i, times]));
   const unannounced = unpackAnnouncements(columns);

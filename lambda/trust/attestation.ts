@@ -70,6 +70,15 @@ export function isReceivedSince({ receivedAt }: Attestation, since: number, now:
   return receivedAt >= since && isFromNow(receivedAt, now);
 }
 
+/** The part of the validity, beside what a poll took, by which an attestation is renewed ahead of its end. */
+const AHEAD_PART = 1 / 8;
+
+/** Whether an attestation that holds ends so soon that a poll sent now would just renew it in time, if polls take what its own took. */
+export function endsSoon(attestation: Attestation, now: number, { validityMs }: Timing): boolean {
+  const { receivedAt, sentAt, validUntil } = attestation;
+  return isValid(attestation, now) && now >= validUntil - (receivedAt - sentAt) - validityMs * AHEAD_PART;
+}
+
 /** Until when a usable attestation may be passed on: the end of its validity, or of the pause after its receipt. */
 export function usableUntil(attestation: Attestation, now: number, timing: Timing): number {
   return isValid(attestation, now) ? attestation.validUntil : attestation.receivedAt + timing.recheckMs;

@@ -33,13 +33,20 @@ export function newClaim(owner: string, now: number, limitMs: number): Claim {
 }
 
 /**
- * How long a poll may take when it is sent now: `limitMs`, or what its claim still covers, but half of it at least, since
- * writing the claim took a part; then half of the room for clocks that differ must still be left.
+ * How long a poll may take when it is sent now: `limitMs`, or what its claim still covers, but half of the longest at least, where it may
+ * take so long, since writing the claim took a part; then half of the room for clocks that differ must still be left.
  * @param claimedUntil when the claim ends; undefined where there is none
+ * @param longestMs the longest that any poll may take
  * @returns undefined where the claim ends too early for that
  */
-export function pollLimit(limitMs: number, claimedUntil: number | undefined, now: number): number | undefined {
+export function pollLimit(
+  limitMs: number,
+  claimedUntil: number | undefined,
+  now: number,
+  longestMs = limitMs,
+): number | undefined {
   if (claimedUntil === undefined) return limitMs;
-  if (claimedUntil - CLOCK_DIFFERENCE_MS / 2 - now < limitMs / 2) return undefined;
-  return Math.min(limitMs, Math.max(limitMs / 2, claimedUntil - CLOCK_DIFFERENCE_MS - now));
+  const leastMs = Math.min(limitMs, longestMs / 2);
+  if (claimedUntil - CLOCK_DIFFERENCE_MS / 2 - now < leastMs) return undefined;
+  return Math.min(limitMs, Math.max(leastMs, claimedUntil - CLOCK_DIFFERENCE_MS - now));
 }

@@ -3,9 +3,15 @@ import { HOUR_MS, isFromNow } from './time.ts';
 
 /** How many hosts, itself included, a host may be polled with since a batch that it was part of failed as a whole. */
 export interface Company {
+  /** What it was when that was found out; it grows back step by step (`companyNow`). None of a host that was silent alone, until it is answered about. */
   readonly most: number;
-  /** When the poll was sent that showed it; an answer about the host to a later one ends it. */
+  /** When the poll was sent that showed it. */
   readonly at: number;
+  /**
+   * How many batches of the host failed, less those that were answered in a larger company since; absent for one. None where the
+   * service refused it, which is said at once and always: such a company holds for an hour, and any answer ends it.
+   */
+  readonly strikes?: number | undefined;
   /**
    * What it was before, while it is in doubt whether the hosts of the batch or the service is to blame: nobody was
    * answered while the batch waited. The same as `most` where that has happened twice in a row: the service hangs.
@@ -13,13 +19,35 @@ export interface Company {
   readonly before?: number | undefined;
 }
 
-/** How long a host that spoils batches is polled apart. */
-const APART_MS = HOUR_MS;
+/** More than any batch has. */
+const ANY_COMPANY = 65_535;
+/** How long the first step back takes; with every strike twice as long, up to an hour. */
+const FIRST_STEP_MS = 60_000;
+/** How much a company grows in a step. */
+const GROWTH = 4;
+/** After so many steps, more than it takes to grow from one to all, nothing is remembered. */
+const STEPS_REMEMBERED = 6;
+const MOST_STRIKES = 8;
 
-/** The company that holds now: not of a wrong clock, and not over. */
+/** How long each step back takes. */
+function stepMs({ strikes = 1 }: Company): number {
+  return Math.min(HOUR_MS, FIRST_STEP_MS * 2 ** (strikes - 1));
+}
+
+/** The company that holds now, grown back by as many steps as there was time for: not of a wrong clock, and not forgotten. */
 export function companyNow(company: Company | undefined, now: number): Company | undefined {
-  if (company === undefined || !isFromNow(company.at, now) || now >= company.at + APART_MS) return undefined;
-  return company;
+  if (company === undefined || !isFromNow(company.at, now)) return undefined;
+  // What is refused does not grow into it, and a doubt is not settled by time.
+  const isFixed = company.strikes === 0 || company.before !== undefined;
+  if (isFixed) return now >= company.at + HOUR_MS ? undefined : company;
+  const steps = Math.floor(Math.max(0, now - company.at) / stepMs(company));
+  if (steps >= STEPS_REMEMBERED) return undefined;
+  return steps === 0 ? company : { ...company, most: Math.min(ANY_COMPANY, company.most * GROWTH ** steps) };
+}
+
+/** Whether a host that failed alone is not worth another poll yet for those who attest the whole fleet. */
+export function isGivenUp(company: Company | undefined, now: number): boolean {
+  return company?.most === 0 && isFromNow(company.at, now) && now < company.at + stepMs(company);
 }
 
 /** Whether it is known that the service did not answer at all when the host was polled last, so that no host is to blame. */
@@ -40,6 +68,8 @@ export interface SpoiledBatch {
   /** How many hosts it had, and when it was sent. */
   readonly asked: number;
   readonly sentAt: number;
+  /** Whether the service refused it: that is said at once, so that halves will do; else it is cut in about as many parts as each has hosts. */
+  readonly isRefused: boolean;
   /** When the service last said something of any host. */
   readonly answeredAt: number;
   /** Whether only hosts can be to blame: a host that is refused alone is so by a service that is there. */
@@ -50,13 +80,45 @@ export interface SpoiledBatch {
 
 /** The company of a host after a batch of it failed. While nobody was answered since the first in a row of such, that is in doubt. */
 export function afterSpoiledBatch(company: Company | undefined, batch: SpoiledBatch): Company {
-  const { answeredAt, asked, isOfHosts, mostBefore, sentAt } = batch;
+  const { answeredAt, isOfHosts, mostBefore, sentAt } = batch;
   const wasInDoubt = company?.before !== undefined;
   const isAnswered = answeredAt >= (wasInDoubt ? company.at : sentAt);
   const before = company?.before ?? mostBefore;
-  if (isOfHosts || isAnswered || before <= 1) return { most: halfOf(asked), at: sentAt };
+  if (isOfHosts || isAnswered || before <= 1) {
+    const most = partOf(batch);
+    if (batch.isRefused) return { most, at: sentAt, strikes: 0 };
+    return withStrikes(
+      { most, at: sentAt },
+      company === undefined ? 1 : strikesOf(company) + (batch.asked > 1 ? 1 : 2),
+    );
+  }
   // The second time in a row it is the service that hangs, and the host has its company back.
-  return { most: wasInDoubt ? before : halfOf(asked), at: sentAt, before };
+  return withStrikes({ most: wasInDoubt ? before : partOf(batch), at: sentAt, before }, strikesOf(company));
+}
+
+/**
+ * The company of a host after the service answered about it. A first strike counts for little: who is answered in company after it is
+ * polled in full again, and the strike only remembered. Of several, one is worked off by an answer in about as large a company as the one
+ * that failed. An answer alone says nothing.
+ * @param asked how many hosts were polled together, and when
+ */
+export function afterAnswer(company: Company, { asked, sentAt }: Pick<SpoiledBatch, 'asked' | 'sentAt'>): Company {
+  const { before } = company;
+  const strikes = strikesOf(company);
+  const most = before !== undefined && isHung(company) ? before : company.most;
+  if (strikes === 0 || (strikes === 1 && asked > 1 && most < ANY_COMPANY)) return { most: ANY_COMPANY, at: sentAt };
+  if (most === 0) return withStrikes({ most: 1, at: sentAt }, strikes);
+  if (strikes > 1 && asked > most && asked * 2 > most ** 2)
+    return withStrikes({ most: asked, at: sentAt }, strikes - 1);
+  return before === undefined ? company : withStrikes({ most, at: company.at }, strikes);
+}
+
+function strikesOf(company: Company | undefined): number {
+  return company?.strikes ?? 1;
+}
+
+function withStrikes(company: Company, strikes: number): Company {
+  return strikes === 1 ? company : { ...company, strikes: Math.min(MOST_STRIKES, strikes) };
 }
 
 /** Of two companies of a host, whether the first replaces the second: a later one, or of the same time one without a doubt. */
@@ -64,7 +126,8 @@ export function isLater(a: Company, b: Company): boolean {
   return a.at > b.at || (a.at === b.at && a.before === undefined && b.before !== undefined);
 }
 
-/** What the hosts of a batch of this size may be polled with after it failed as a whole. */
-function halfOf(size: number): number {
-  return Math.max(1, Math.floor(size / 2));
+/** In what company hosts are polled after a batch of them failed as a whole. */
+function partOf({ asked, isRefused }: SpoiledBatch): number {
+  if (isRefused) return Math.max(1, Math.floor(asked / 2));
+  return asked > 1 ? Math.floor(Math.sqrt(asked)) : 0;
 }

@@ -11,7 +11,7 @@ import {
   withAnnouncement,
   withoutTold,
 } from './announcement.ts';
-import { type Attestation, isNewer, isReceivedSince, isUsable } from './attestation.ts';
+import { type Attestation, isNewer, isUsable } from './attestation.ts';
 import { type Claim, isClaimed, LONGEST_CLAIM_MS, wasClaimedBefore } from './claim.ts';
 import { type Company, companyNow, isHung, isLater } from './company.ts';
 import { HOUR_MS, hourOf, isFromNow, isSince, type Timing } from './time.ts';
@@ -53,34 +53,9 @@ export function finding(entry: Entry, now: number, arrivedAt: number, timing: Ti
   return known !== undefined && isHung(known) && wasClaimedBefore(claim, arrivedAt, now) ? lastTry : undefined;
 }
 
-/** Whether an attestation or a failed try is as new as a refresh wants it that began at `arrivedAt`. */
-export function isRenewed({ attestation, lastTry }: Entry, since: number, arrivedAt: number, now: number): boolean {
-  if (attestation !== undefined && isReceivedSince(attestation, since, now)) return true;
-  return lastTry !== undefined && isPaused(lastTry, now, arrivedAt);
-}
-
 /** Whether there is an attestation that decides whoever asks now. */
 export function isAttested({ attestation }: Entry, now: number, timing: Timing): boolean {
   return attestation !== undefined && isUsable(attestation, now, now, timing);
-}
-
-/** Whether a poll has ended that was about the host, since a time. */
-export function hasNewsSince({ attestation, lastTry }: Entry, since: number): boolean {
-  return (attestation?.receivedAt ?? -Infinity) >= since || (lastTry?.endedAt ?? -Infinity) >= since;
-}
-
-/** Whether the poll that an invocation made, which began at `arrivedAt`, got no complete answer in time. */
-export function isLeftPending({ lastTry }: Entry, arrivedAt: number): boolean {
-  return lastTry?.reason === 'pending' && lastTry.endedAt >= arrivedAt;
-}
-
-/**
- * When the pause ends that kept a host from being polled for an invocation which began at `arrivedAt`, where it is the first
- * after a failed try, and so is short.
- */
-export function firstPauseEnd({ lastTry }: Entry, arrivedAt: number, { recheckMs }: Timing): number | undefined {
-  if (lastTry === undefined || lastTry.endedAt >= arrivedAt || lastTry.pauseMs > recheckMs) return undefined;
-  return lastTry.endedAt + lastTry.pauseMs;
 }
 
 /** Whether a host that was ever trusted or untrusted was not stamped in this hour as asked about. */
@@ -95,14 +70,13 @@ export function isAskedAbout({ asked }: Entry, now: number): boolean {
 
 /** The entry with an attestation added: an older poll's result never replaces a newer one's, nor undoes a purge. */
 export function withAttestation(entry: Entry, attestation: Attestation, now: number): Entry {
-  const { attestation: current, company, lastTry, unknownSince } = entry;
+  const { attestation: current, lastTry, unknownSince } = entry;
   if (!isFromNow(attestation.sentAt, now) || isPurged(entry, attestation.sentAt, now)) return entry;
   // What a wrong clock ahead of all others wrote gives way to anything.
   if (current !== undefined && isFromNow(current.sentAt, now) && !isNewer(attestation, current)) return entry;
   return {
     ...entry,
     attestation,
-    company: company !== undefined && company.at > attestation.sentAt ? company : undefined,
     lastTry: lastTry !== undefined && lastTry.sentAt > attestation.sentAt ? lastTry : undefined,
     unknownSince: sinceWhenUnknown(current, unknownSince, attestation),
     definite: entry.definite || attestation.level !== 'unknown',
@@ -119,10 +93,10 @@ export function withTry(entry: Entry, failed: Try, now: number): Entry {
   return { ...entry, lastTry: failed };
 }
 
-/** The entry with a company added, unless it has a later one, or an answer about the host to a later poll has ended it. */
+/** The entry with a company added, unless it has a later one. */
 export function withCompany(entry: Entry, company: Company, now: number): Entry {
-  const { company: current, attestation } = entry;
-  if (!isFromNow(company.at, now) || (attestation !== undefined && attestation.sentAt >= company.at)) return entry;
+  const { company: current } = entry;
+  if (!isFromNow(company.at, now)) return entry;
   if (current !== undefined && isFromNow(current.at, now) && !isLater(company, current)) return entry;
   return { ...entry, company };
 }

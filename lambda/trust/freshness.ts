@@ -1,7 +1,9 @@
 /** How new what is known of a fleet or a host is: pure functions of data and time. */
-import { isLate, isReceivedSince } from './attestation.ts';
+import { endsSoon, isLate, isReceivedSince } from './attestation.ts';
+import { isGivenUp } from './company.ts';
 import { type Entry, isAttested } from './entry.ts';
 import type { Timing } from './time.ts';
+import { isPaused } from './try.ts';
 
 /** What an invocation did for hosts that were to be attested, and what it left. */
 export interface Freshness {
@@ -33,16 +35,70 @@ export function freshnessOf(
       continue;
     }
     const isInUse = isAttested(entry, now, timing);
-    const isNew = isReceivedSince(attestation, wanted.startedAt, now);
-    const { since } = wanted;
-    if (isNew) renewed++;
-    else if (since === undefined ? !isInUse : !isReceivedSince(attestation, since, now)) due++;
+    if (isReceivedSince(attestation, wanted.startedAt, now)) renewed++;
+    else if (isDue(entry, wanted.since, now, timing)) due++;
     if (isInUse) oldestMs = Math.max(oldestMs ?? 0, now - attestation.receivedAt);
   }
   return { renewed, due, oldestMs };
 }
 
+/**
+ * Whether there is no attestation of a host that is as new as is wanted.
+ * @param since when it must have been received; without that, any will do that decides whoever asks now
+ */
+export function isDue(entry: Entry, since: number | undefined, now: number, timing: Timing): boolean {
+  const { attestation } = entry;
+  if (attestation === undefined) return true;
+  return since === undefined ? !isAttested(entry, now, timing) : !isReceivedSince(attestation, since, now);
+}
+
 /** Whether the last that is known of a host which nothing decides is an answer that was too old when it came. */
 export function isLeftLate({ attestation, lastTry }: Entry): boolean {
   return attestation !== undefined && isLate(attestation) && (lastTry?.sentAt ?? -Infinity) <= attestation.sentAt;
+}
+
+/** Whether an attestation or a failed try is as new as a refresh wants it that began at `arrivedAt`. */
+export function isRenewed(
+  { attestation, company, lastTry }: Entry,
+  since: number,
+  arrivedAt: number,
+  now: number,
+): boolean {
+  if (attestation !== undefined && isReceivedSince(attestation, since, now)) return true;
+  return lastTry !== undefined && (isPaused(lastTry, now, arrivedAt) || isGivenUp(company, now));
+}
+
+/** Whether the attestation of a host ends soon, and was not renewed, nor tried in vain to be, since a refresh began or just now. */
+export function isEnding({ attestation, lastTry }: Entry, arrivedAt: number, now: number, timing: Timing): boolean {
+  if (attestation === undefined || attestation.receivedAt >= arrivedAt) return false;
+  return endsSoon(attestation, now, timing) && (lastTry === undefined || !isPaused(lastTry, now, arrivedAt));
+}
+
+/**
+ * When the pause ends that kept a host from being polled for an invocation which began at `arrivedAt`, where it is the first
+ * after a failed try, and so is short.
+ */
+export function firstPauseEnd(
+  { company, lastTry }: Entry,
+  arrivedAt: number,
+  { recheckMs }: Timing,
+): number | undefined {
+  if (
+    lastTry === undefined ||
+    isGivenUp(company, lastTry.endedAt) ||
+    lastTry.endedAt >= arrivedAt ||
+    lastTry.pauseMs > recheckMs
+  )
+    return undefined;
+  return lastTry.endedAt + lastTry.pauseMs;
+}
+
+/** Whether a poll has ended that was about the host, since a time. */
+export function hasNewsSince({ attestation, lastTry }: Entry, since: number): boolean {
+  return (attestation?.receivedAt ?? -Infinity) >= since || (lastTry?.endedAt ?? -Infinity) >= since;
+}
+
+/** Whether the poll that an invocation made, which began at `arrivedAt`, got no complete answer in time. */
+export function isLeftPending({ lastTry }: Entry, arrivedAt: number): boolean {
+  return lastTry?.reason === 'pending' && lastTry.endedAt >= arrivedAt;
 }

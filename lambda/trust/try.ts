@@ -25,10 +25,13 @@ export function nextPause(previous: Try | undefined, doubles: boolean, timing: T
   return Math.max(timing.recheckMs, Math.min(previous.pauseMs * 2, timing.validityMs));
 }
 
+/** How much longer than the slowest of the last answers took is time enough. */
+const FAIR_TIMES = 1.5;
+
 /**
  * Whether a poll that was aborted had waited long enough for that to say something of its hosts.
- * @param lastTookMs how long the last poll took that was answered
+ * @param slowestMs how long the slowest of the last answers took
  */
-export function hadItsTime(sentAt: number, now: number, limitMs: number, lastTookMs: number): boolean {
-  return now - sentAt >= Math.min(limitMs / 2, Math.max(FAIR_WAIT_MS, lastTookMs));
+export function hadItsTime(sentAt: number, now: number, limitMs: number, slowestMs: number): boolean {
+  return now - sentAt >= Math.min(limitMs / 2, Math.max(FAIR_WAIT_MS, slowestMs * FAIR_TIMES));
 }

@@ -75,7 +75,7 @@ export class FilterEnvironment {
       unknownAlarmSeconds: (options.unknownAlarmMs ?? 3_600_000) / 1000,
     };
     const config = { requestCount, parallelPolls, ...seconds };
-    this.#refresherParts = { config, cache: this.cache, announcer, clock };
+    this.#refresherParts = { config, cache: this.cache, announcer, clock, counts };
     this.filter = new TrustedFilter(new ComputeAttestation(this.cache, timing, clock));
   }
 

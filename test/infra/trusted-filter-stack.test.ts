@@ -306,13 +306,13 @@ describe('refresh', () => {
     expect(functionOf(scheduledTemplate, 'Refresh')[1].Properties).not.toHaveProperty('ReservedConcurrentExecutions');
   });
 
-  test('is tried twice within two minutes', () => {
+  test('is tried twice within five minutes', () => {
     const [, { Properties }] = only(template, 'AWS::Lambda::EventInvokeConfig');
     expect(Properties).toEqual({
       FunctionName: { Ref: functionOf(template, 'Refresh')[0] },
       Qualifier: '$LATEST',
       MaximumRetryAttempts: 1,
-      MaximumEventAgeInSeconds: 120,
+      MaximumEventAgeInSeconds: 300,
     });
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { isDoubtful, mostTogether } from '../../../lambda/polling/company.ts';
+import { isDoubtful, mostTogether, odditiesOf, sharedOddities } from '../../../lambda/polling/company.ts';
 import { attestation, entry, NOW } from '../builders.ts';
 
 const TOGETHER = { requestCount: 100, refusedOddities: new Set<string>() };
@@ -37,4 +37,31 @@ test('it is in doubt why a host was not answered about until somebody is answere
   expect(isDoubtful(doubtful, NOW, NOW)).toBe(false);
   expect(isDoubtful(entry({ company: { most: 50, at: NOW } }), NOW, -Infinity)).toBe(false);
   expect(isDoubtful(entry(), NOW, -Infinity)).toBe(false);
+});
+
+describe('what is odd about a name', () => {
+  test.each([
+    ['a#', ['#']],
+    ['a&b', ['&']],
+    ['a+b', ['+']],
+    ['::1', [':']],
+    ['"a"', ['"']],
+    ["a'", ["'"]],
+    ['a,b:8080', [',', ':']],
+    ['x'.repeat(51), ['long']],
+    [`${'x'.repeat(50)}:`, [':', 'long']],
+  ])('are the characters that some dialect refuses, and more than 50 of any: %s', (host, oddities) => {
+    expect(odditiesOf(host)).toEqual(oddities);
+  });
+
+  test.each(['compute-1.example.com', 'x'.repeat(50), '__proto__', 'überhost', '1.2.3.4'])('is nothing: %s', (host) => {
+    expect(odditiesOf(host)).toEqual([]);
+  });
+
+  test('is shared by several where it is so about each', () => {
+    expect(sharedOddities(['a:,', 'b:', ':c#'])).toEqual([':']);
+    expect(sharedOddities(['a:', 'b,'])).toEqual([]);
+    expect(sharedOddities(['a:', 'b'])).toEqual([]);
+    expect(sharedOddities(['a:,'])).toEqual([':', ',']);
+  });
 });

@@ -119,6 +119,7 @@ describe('names that nobody knows, seventy thousand in one request, in a fleet o
 
   test('are no more in memory than in the table, where the table does not answer', async () => {
     dynamodb.weather = () => ({ fault: new Error('on purpose') });
+    attester.latencyMs = 500;
     const asking = environment();
     for (let i = 0; i < 2; i++) await clock.run(asking.ask(strangers(5_000).map((host) => `${i}-${host}`)));
     const polled = new Set(attester.polls.flatMap((poll) => poll.hosts));

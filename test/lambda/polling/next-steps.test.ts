@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { leftBy } from '../../../lambda/polling/next-steps.ts';
 import type { Steps } from '../../../lambda/polling/steps.ts';
+import { endingOf, leftBy } from '../../../lambda/polling/unpolled.ts';
 import type { Entry } from '../../../lambda/trust/entry.ts';
 import type { Reason } from '../../../lambda/trust/reason.ts';
-import { attestation, entry, failedTry, HOUR, NOW, SECOND } from '../builders.ts';
+import { attestation, entry, failedTry, HOUR, NOW, SECOND, TIMING } from '../builders.ts';
 import { hostsOf, LIMIT_MS, names, OWNER, Story, type ToldShard } from './story.ts';
 
 const NO_ANSWER = { reason: 'pending' } as const;
@@ -11,13 +11,15 @@ const refusedWith = (status: number) => ({ reason: 'unreachable' as Reason, refu
 const sizes = (batches: readonly { readonly targets: readonly unknown[] }[]): number[] =>
   batches.map(({ targets }) => targets.length);
 
+const handedOver = (story: Story): string[] => story.next().handOver.map(({ host }) => host);
+
 /** What is to be done, by kind, with hosts in place of objects; what is not there is left out. */
 function told(steps: Steps<ToldShard>): Record<string, unknown> {
   const kinds = {
     looks: steps.looks.map(({ shard, consistency }) => `${consistency} ${shard.index}`),
     decided: steps.decided.map(({ host }) => host),
     claims: steps.claims.flatMap(({ hosts }) => hosts.map(({ host }) => host)),
-    handOver: steps.handOver,
+    handOver: steps.handOver.map(({ host }) => host),
     sends: steps.sends.map(({ batch }) => hostsOf(batch)),
     aborts: steps.aborts.map(hostsOf),
     drops: steps.drops.map(({ batch }) => hostsOf(batch)),
@@ -138,7 +140,8 @@ describe('newcomers that a shard has no room for', () => {
     story.want(names(20), { limitMs: 4 * SECOND });
     story.look(story.next().looks);
     const { claims, handOver, leftOut } = story.next();
-    expect({ claims, handOver }).toEqual({ claims: [], handOver: names(10) });
+    expect(claims).toEqual([]);
+    expect(handOver.map(({ host }) => host)).toEqual(names(10));
     expect(leftOut.map(({ host }) => host)).toEqual(names(10, 10));
   });
 
@@ -337,10 +340,10 @@ describe('a request that has less time than a poll may take', () => {
     story.now += 19_999;
     story.want(names(3), { limitMs: 4 * SECOND });
     story.look(story.next().looks);
-    expect(story.next().handOver).toEqual(['host-2']);
+    expect(handedOver(story)).toEqual(['host-2']);
     story.now += 1;
     story.want(names(3), { limitMs: 4 * SECOND });
-    expect(story.next().handOver).toEqual(names(2));
+    expect(handedOver(story)).toEqual(names(2));
   });
 
   test('has one handed over again of which something has become known that does not decide it', () => {
@@ -355,7 +358,7 @@ describe('a request that has less time than a poll may take', () => {
     story.now += 8 * SECOND;
     story.want(names(2), { limitMs: 4 * SECOND });
     story.look(story.next().looks);
-    expect(story.next().handOver).toEqual(['host-1']);
+    expect(handedOver(story)).toEqual(['host-1']);
   });
 
   test('polls for itself where nobody takes them', () => {
@@ -385,11 +388,55 @@ describe('what a request leaves at its end', () => {
     shard!.entries.set('host-3', { definite: false, asked: 0, claim });
     shard!.entries.set('host-4', { definite: false, asked: 0, claim: { ...claim, owner: OWNER } });
     story.situation.busy.add('host-5');
-    const around = { now: story.now, owner: OWNER };
+    const around = { now: story.now, owner: OWNER, plan: story.plan };
     const byShard = story.byShard(names(6));
-    expect(leftBy(waiter, byShard, story.situation, around)).toEqual(['host-1', 'host-4']);
-    story.situation.handedOver(['host-1'], story.now);
-    expect(leftBy(waiter, byShard, story.situation, around)).toEqual(['host-4']);
+    const left = leftBy(waiter, byShard, story.situation, around);
+    expect(left.map(({ host }) => host)).toEqual(['host-1', 'host-4']);
+    story.situation.handedOver(left.slice(0, 1), story.now);
+    expect(leftBy(waiter, byShard, story.situation, around)).toEqual(left.slice(1));
+  });
+});
+
+describe('hosts whose attestation ends soon', () => {
+  test('are found for a hand-over, but those that somebody polls or that were handed over just now', () => {
+    const story = new Story();
+    const byShard = story.byShard(names(5));
+    const ending = attestation({
+      sentAt: NOW - 50 * SECOND,
+      receivedAt: NOW - 49 * SECOND,
+      validUntil: NOW + 8 * SECOND,
+    });
+    const claim = { owner: 'another', since: NOW, until: NOW + 20 * SECOND };
+    for (const host of names(5)) story.shards[0]!.entries.set(host, entry({ attestation: ending }));
+    story.shards[0]!.entries.set('host-1', entry({ attestation: attestation() }));
+    story.shards[0]!.entries.set('host-2', entry({ attestation: ending, claim }));
+    story.situation.busy.add('host-3');
+    const around = { now: NOW, owner: OWNER, plan: story.plan, timing: TIMING };
+    const found = endingOf(byShard, story.situation, around);
+    expect(found).toEqual([
+      { host: 'host-0', most: 10 },
+      { host: 'host-4', most: 10 },
+    ]);
+    story.situation.handedOver(found.slice(0, 1), NOW);
+    expect(endingOf(byShard, story.situation, around)).toEqual(found.slice(1));
+  });
+
+  test('are polled by who refreshes, and by no request', () => {
+    for (const refresh of [{}, undefined]) {
+      const story = new Story();
+      const ending = attestation({
+        sentAt: NOW - 50 * SECOND,
+        receivedAt: NOW - 49 * SECOND,
+        validUntil: NOW + 8 * SECOND,
+      });
+      story.shards[0]!.entries.set('host-0', entry({ attestation: ending, definite: true }));
+      const { waiter } = story.want(['host-0'], refresh === undefined ? {} : { refresh });
+      const sent = story.sent();
+      expect(sent.map(hostsOf)).toEqual(refresh === undefined ? [] : [['host-0']]);
+      for (const batch of sent) story.end(batch);
+      expect(story.sent()).toEqual([]);
+      expect(waiter.undecided.size).toBe(0);
+    }
   });
 });
 
@@ -413,12 +460,13 @@ describe('a batch to which nobody was answered', () => {
     expect(story.situation.busy.size).toBe(100);
   });
 
-  test('is polled in halves, on the same claims, as soon as one of them is answered about', () => {
+  test('is polled in parts, on the same claims, as soon as one of them is answered about', () => {
     const story = doubtful();
     const [probe] = story.sent();
     story.now += SECOND;
     story.end(probe!);
-    expect(sizes(story.sent())).toEqual([50, 47]);
+    // A fifth of the polls is left to others, and two probes go on.
+    expect(sizes(story.sent())).toEqual([10, 10, 10, 10, 10, 10]);
   });
 
   test('leaves room for others also when many wait for an answer at once', () => {
@@ -630,5 +678,76 @@ describe('a batch that is refused', () => {
       expect(story.shards[0]!.known(host)).toMatchObject({ lastTry: { reason: 'unreachable' }, company: { most: 20 } });
       expect(story.shards[0]!.known(host).claim).toBeUndefined();
     }
+  });
+});
+
+describe('a poll that is late', () => {
+  const PLAN = { requestCount: 10, parallelPolls: 5 };
+
+  test('is ended for others’ sake where nobody knows how long answers take, all but one, and sent again after all others', () => {
+    const story = new Story(PLAN);
+    story.want(names(60));
+    const first = story.sent();
+    expect(first).toHaveLength(5);
+    story.now += 5 * SECOND - 1;
+    expect(story.next().setsAside).toEqual([]);
+    story.now += 1;
+    expect(story.situation.wakesAt).toBe(story.now);
+    const { setsAside } = story.next();
+    expect(setsAside).toEqual(first.slice(0, 4));
+    for (const batch of setsAside) story.end(batch, NO_ANSWER, 5 * SECOND);
+    const second = story.sent();
+    // The sixth, and then those that were set aside, as far as there is a turn for them.
+    expect(sizes(second)).toEqual([10, 10, 10, 10]);
+    expect(hostsOf(second[0]!)).toEqual(names(10, 50));
+    expect(second.slice(1).map(hostsOf)).toEqual(first.slice(0, 3).map(hostsOf));
+    const { company, lastTry } = story.shards[0]!.known('host-0');
+    expect({ company, lastTry }).toEqual({});
+  });
+
+  test('is left to wait where nobody else does', () => {
+    const story = new Story(PLAN);
+    story.want(names(50));
+    expect(story.sent()).toHaveLength(5);
+    story.now += 19 * SECOND;
+    expect(story.next()).toMatchObject({ setsAside: [], aborts: [] });
+  });
+
+  test('has failed after twice as long as the slowest answer took, and its hosts are polled in parts, at once', () => {
+    const story = new Story({ requestCount: 100, parallelPolls: 10 });
+    story.want(names(200));
+    const [one, other] = story.sent();
+    story.now += 3 * SECOND;
+    story.end(one!, undefined, 3 * SECOND);
+    expect(story.sent()).toEqual([]);
+    expect(story.situation.wakesAt).toBe(story.now + 3 * SECOND);
+    story.now += 3 * SECOND;
+    const { aborts, looks } = story.next();
+    expect(aborts).toEqual([other]);
+    story.look(looks);
+    story.end(other!, NO_ANSWER, 6 * SECOND);
+    expect(sizes(story.sent())).toEqual([10, 10, 10, 10, 10, 10, 10, 10]);
+  });
+
+  test('but of a host alone has all the time that there is, the first time', () => {
+    const story = new Story(PLAN);
+    story.want(['host-0']);
+    for (const batch of story.sent()) story.end(batch);
+    story.shards[0]!.entries.set('host-1', entry({ company: { most: 1, at: story.now } }));
+    const silent = failedTry({ endedAt: story.now - 60 * SECOND, sentAt: story.now - 61 * SECOND });
+    story.shards[0]!.entries.set('host-2', entry({ company: { most: 0, at: story.now }, lastTry: silent }));
+    story.want(['host-1', 'host-2']);
+    const limits: [string[], number][] = [];
+    for (let i = 0; i < 4; i++) {
+      const steps = story.next();
+      story.look(steps.looks);
+      if (steps.claims.length > 0) story.claim(steps.claims);
+      story.write(steps.writes);
+      for (const { batch, limitMs } of steps.sends) limits.push([hostsOf(batch), limitMs]);
+    }
+    expect(limits).toEqual([
+      [['host-1'], LIMIT_MS],
+      [['host-2'], 2 * SECOND],
+    ]);
   });
 });

@@ -45,26 +45,41 @@ describe('an answer', () => {
   });
 
   test('shows that the service answers, when, and how long it takes', () => {
-    expect(afterPoll(NEVER_ANSWERED, end)).toEqual({ ...NEVER_ANSWERED, answeredAt: NOW, lastTookMs: SECOND });
+    expect(afterPoll(NEVER_ANSWERED, end)).toEqual({ ...NEVER_ANSWERED, answeredAt: NOW, slowestMs: SECOND });
     expect(afterPoll(NEVER_ANSWERED, { ...end, attestations: new Map() })).toBe(NEVER_ANSWERED);
     expect(polledOf(end, context())).toMatchObject({ isAnswered: true, isConclusive: true, refusedWith: undefined });
   });
 });
 
 describe('a batch that failed', () => {
-  const answering = { ...NEVER_ANSWERED, answeredAt: NOW - SECOND, lastTookMs: SECOND };
+  const answering = { ...NEVER_ANSWERED, answeredAt: NOW - SECOND, slowestMs: SECOND };
 
   test.each([
     ['was not answered in time', failed('pending')],
     ['was answered with something that is no reply', failed('bad-reply')],
-    ['was refused', failed('unreachable', SECOND, 500)],
-  ])('since it %s has its hosts polled in half of its company, where the service answered others', (_, end) => {
+  ])('since it %s has its hosts polled in parts, at once, where the service answered others', (_, end) => {
     const service = { ...answering, answeredAt: end.sentAt };
-    expect(after(end, { service }).company).toEqual({ most: 50, at: end.sentAt });
+    expect(after(end, { service }).company).toEqual({ most: 10, at: end.sentAt });
+    expect(polledOf(end, context({ service })).goesOn).toBe(true);
+  });
+
+  test('since it was refused has its hosts polled in half of its company', () => {
+    const end = failed('unreachable', SECOND, 500);
+    const service = { ...answering, answeredAt: end.sentAt };
+    expect(after(end, { service }).company).toEqual({ most: 50, at: end.sentAt, strikes: 0 });
+    // It is cut as a batch.
+    expect(polledOf(end, context({ service })).goesOn).toBe(false);
+  });
+
+  test('before the longest that a poll may take goes on at once, since the service was there just now', () => {
+    expect(polledOf(failed('pending', 5 * SECOND), context({ service: answering })).goesOn).toBe(true);
+    expect(polledOf(failed('pending'), context()).goesOn).toBe(false);
+    expect(polledOf(failed('pending', 5 * SECOND), context({ service: answering, asked: 1 })).goesOn).toBe(false);
+    expect(polledOf(failed('unreachable', 5 * SECOND), context({ service: answering })).goesOn).toBe(false);
   });
 
   test('leaves them their company in doubt, where nobody was answered meanwhile', () => {
-    expect(after(failed('pending')).company).toEqual({ most: 50, at: NOW - LIMIT_MS, before: 100 });
+    expect(after(failed('pending')).company).toEqual({ most: 10, at: NOW - LIMIT_MS, before: 100 });
   });
 
   test('for the second time in a row gives it back to them: the service hangs', () => {
@@ -76,7 +91,11 @@ describe('a batch that failed', () => {
   test('after somebody was answered since the first failure is its hosts’ fault', () => {
     const known = entry({ company: { most: 50, at: NOW - 60 * SECOND, before: 100 } });
     const service = { ...answering, answeredAt: NOW - 30 * SECOND };
-    expect(after(failed('pending'), { asked: 50, service }, known).company).toEqual({ most: 25, at: NOW - LIMIT_MS });
+    expect(after(failed('pending'), { asked: 50, service }, known).company).toEqual({
+      most: 7,
+      at: NOW - LIMIT_MS,
+      strikes: 2,
+    });
   });
 
   test.each(['unreachable', 'not-in-reply'] as const)(
@@ -96,7 +115,7 @@ describe('a batch that failed', () => {
 });
 
 describe('a host that spoils batches', () => {
-  const service = { ...NEVER_ANSWERED, answeredAt: NOW, lastTookMs: SECOND };
+  const service = { ...NEVER_ANSWERED, answeredAt: NOW, slowestMs: SECOND };
 
   test('stands alone after at most seven tries', () => {
     let [known, asked, tries] = [entry(), 100, 0];
@@ -109,7 +128,11 @@ describe('a host that spoils batches', () => {
   });
 
   test('stays alone when it is refused alone, though nobody else was answered', () => {
-    expect(after(failed('refused', SECOND, 400), { asked: 1 }).company).toEqual({ most: 1, at: NOW - SECOND });
+    expect(after(failed('refused', SECOND, 400), { asked: 1 }).company).toEqual({
+      most: 1,
+      at: NOW - SECOND,
+      strikes: 0,
+    });
   });
 });
 
@@ -120,12 +143,10 @@ describe('the pause after a failed try', () => {
 
   test('doubles where nobody was answered meanwhile, and where the host was polled alone', () => {
     expect(pauseOf({})).toBe(20 * SECOND);
-    expect(pauseOf({ asked: 1, service: { ...NEVER_ANSWERED, answeredAt: NOW, lastTookMs: SECOND } })).toBe(
-      20 * SECOND,
-    );
+    expect(pauseOf({ asked: 1, service: { ...NEVER_ANSWERED, answeredAt: NOW, slowestMs: SECOND } })).toBe(20 * SECOND);
   });
 
   test('is the recheck where others were answered', () => {
-    expect(pauseOf({ service: { ...NEVER_ANSWERED, answeredAt: NOW, lastTookMs: SECOND } })).toBe(5 * SECOND);
+    expect(pauseOf({ service: { ...NEVER_ANSWERED, answeredAt: NOW, slowestMs: SECOND } })).toBe(5 * SECOND);
   });
 });

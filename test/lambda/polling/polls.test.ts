@@ -21,7 +21,7 @@ function staleShards(sizes: readonly number[], most = 50): { shard: string; host
   });
 }
 
-const load = (hosts: number, apart = 0): Load => ({ hosts, apart });
+const load = (hosts: number, apart = 0, isSettled = false): Load => ({ hosts, apart, isSettled });
 
 const sizesOf = (claims: readonly { hosts: readonly unknown[] }[]): number[] => claims.map(({ hosts }) => hosts.length);
 
@@ -146,7 +146,7 @@ describe('probes', () => {
       PLAN,
       () => 0.5,
     );
-    expect(nextClaims(probed, { hosts: 1_000, apart: 10 }, PLAN)).toEqual(probed);
+    expect(nextClaims(probed, load(1_000, 10), PLAN)).toEqual(probed);
   });
 });
 

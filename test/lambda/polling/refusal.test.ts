@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { afterPart, newRefusal, type Refusal } from '../../../lambda/polling/refusal.ts';
+import { afterPart, cutRefused, newRefusal, type Refusal } from '../../../lambda/polling/refusal.ts';
 
 const ANSWERED = { isAnswered: true, refusedWith: undefined, refused: undefined, oddities: [] };
 const refused = (part: string, refusedWith = 500) => ({ isAnswered: false, refusedWith, refused: part, oddities: [] });
@@ -43,5 +43,22 @@ describe('a batch that was refused', () => {
     }
     expect(polls).toBe(16);
     expect(stand).toEqual([8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
+  });
+});
+
+describe('hosts that were refused together', () => {
+  const cut = (...hosts: string[]): string[][] =>
+    cutRefused(hosts.map((host) => ({ host }))).map((part) => part.map(({ host }) => host));
+
+  test('are cut into those with plain names and those with odd ones', () => {
+    expect(cut('a', 'b:', 'c', 'd', 'e,')).toEqual([
+      ['a', 'c', 'd'],
+      ['b:', 'e,'],
+    ]);
+  });
+
+  test('are cut in the middle, where all names are of one kind', () => {
+    expect(cut('a', 'b', 'c')).toEqual([['a', 'b'], ['c']]);
+    expect(cut('a:', 'b:')).toEqual([['a:'], ['b:']]);
   });
 });

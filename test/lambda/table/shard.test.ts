@@ -59,7 +59,14 @@ describe('a packed shard', () => {
             .tuple(reason, time, span, span, maybe(time))
             .map(([why, sentAt, took, pauseMs]) => failedTry({ reason: why, sentAt, endedAt: sentAt + took, pauseMs })),
         ),
-        company: maybe(fc.record({ most: fc.nat(100), at: time, before: maybe(fc.nat(100)) })),
+        company: maybe(
+          fc.record({
+            most: fc.nat(100),
+            at: time,
+            before: maybe(fc.nat(100)),
+            strikes: maybe(fc.integer({ min: 2, max: 8 })),
+          }),
+        ),
         claim: maybe(fc.record({ owner: fc.constantFrom('a', 'b', ''), since: time, until: time })),
         purgedAt: maybe(time),
         unknownSince: maybe(time),

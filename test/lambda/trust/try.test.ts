@@ -48,7 +48,8 @@ describe('failed tries', () => {
 });
 
 test('a poll that was cut short had its time after half of its limit, or two seconds, or what the last one took', () => {
-  expect(hadItsTime(NOW - 7 * SECOND, NOW, 20 * SECOND, 8 * SECOND)).toBe(false);
+  expect(hadItsTime(NOW - 7 * SECOND, NOW, 20 * SECOND, 5 * SECOND)).toBe(false);
+  expect(hadItsTime(NOW - 7.5 * SECOND, NOW, 20 * SECOND, 5 * SECOND)).toBe(true);
   expect(hadItsTime(NOW - 10 * SECOND, NOW, 20 * SECOND, 15 * SECOND)).toBe(true);
   expect(hadItsTime(NOW - 1_999, NOW, 20 * SECOND, 0)).toBe(false);
   expect(hadItsTime(NOW - 2_000, NOW, 20 * SECOND, SECOND)).toBe(true);
