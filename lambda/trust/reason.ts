@@ -5,7 +5,10 @@ export type RequiredTrust = 'trusted' | 'untrusted';
 /** The order is part of the table's format: append only. */
 export const LEVELS: readonly TrustLevel[] = ['trusted', 'untrusted', 'unknown'];
 
-/** Why a level is what it is. The order is part of the table's format: append only. */
+/**
+ * Why a level is what it is. The order is part of the table's format: append only, and only reasons that stand for the
+ * level unknown, since to an older release one that it does not know is `unknown`.
+ */
 export const REASONS = [
   'trusted',
   'untrusted',

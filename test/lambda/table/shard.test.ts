@@ -118,6 +118,28 @@ describe('a packed shard', () => {
     expect(old.get('a')?.claim).toEqual({ ...claim, since: claim.until });
   });
 
+  test('of a later release that has more reasons has them as unknown, and all else as it is', () => {
+    const change = { from: 'trusted', to: 'unknown', reason: 'refused', polledAt: NOW } as const;
+    const known = entry({ attestation: attestation(), lastTry: failedTry(), unannounced: [change] });
+    const untrusted = entry({ attestation: attestation({ level: 'untrusted', reason: 'untrusted' }) });
+    const packed = packShard(new Map(Object.entries({ a: known, b: untrusted })));
+    const columns = JSON.parse(inflateSync(packed).toString()) as {
+      reason: number[];
+      tries: number[][];
+      announcements: number[][];
+    };
+    columns.reason[0] = REASONS.length;
+    columns.tries[0]![1] = REASONS.length;
+    columns.announcements[0]![3] = REASONS.length + 1;
+    const read = unpackShard(deflateSync(JSON.stringify(columns)), TIMING);
+    expect(read.get('a')).toMatchObject({
+      attestation: { level: 'unknown', reason: 'unknown', sentAt: known.attestation?.sentAt },
+      lastTry: { ...known.lastTry, reason: 'unknown' },
+      unannounced: [{ ...change, reason: 'unknown' }],
+    });
+    expect(read.get('b')?.attestation).toEqual(untrusted.attestation);
+  });
+
   test('is judged by the configured validity of the reader, so that a shorter one holds at once', () => {
     const shard = packShard(new Map([['a', entry({ attestation: attestation({ vtime: NOW, receivedAt: NOW }) })]]));
     const shorter = unpackShard(shard, { validityMs: SECOND, recheckMs: SECOND });
@@ -231,8 +253,8 @@ describe('what is no shard of this format', () => {
     ['a shard without hosts', altered((columns) => ({ ...columns, hosts: undefined }))],
     ['a column that is too short', altered((columns) => ({ ...columns, sentAt: [] }))],
     ['a column with something else in it', altered((columns) => ({ ...columns, receivedAt: ['1'] }))],
-    ['an unknown reason of an attestation', altered((columns) => ({ ...columns, reason: [REASONS.length] }))],
-    ['an unknown reason of a try', altered((columns) => ({ ...columns, tries: [[0, REASONS.length, 0, 0, 0]] }))],
+    ['a reason of an attestation that is none', altered((columns) => ({ ...columns, reason: ['late'] }))],
+    ['a reason of a try that is none', altered((columns) => ({ ...columns, tries: [[0, -1, 0, 0, 0]] }))],
     ['a good one and more space than anybody packed', padded(65 * 1024 * 1024)],
   ])('is refused: %s', (_, packed) => {
     expect(() => unpackShard(packed, TIMING)).toThrow();
