@@ -57,7 +57,6 @@ export function composeParts(env: NodeJS.ProcessEnv, clock: Clock, counts: Count
     timing,
     clock,
     counts,
-    shardCount,
     plan: { requestCount: config.requestCount, parallelPolls: config.parallelPolls },
     pollTimeoutMs: config.pollTimeoutSeconds * 1000,
     hostPattern: config.hostPattern,

@@ -28,7 +28,6 @@ import { hourOf, isOver } from '../trust/time.ts';
 export type HostAttestation = Finding | { readonly level: 'unknown'; readonly reason: 'pending' | 'late' | 'unknown' };
 
 export interface ComputeAttestationCacheOptions extends HostResolverOptions {
-  readonly shardCount: number;
   /** Names that do not match are unknown without a poll. */
   readonly hostPattern?: RegExp | undefined;
 }
@@ -198,7 +197,7 @@ export class ComputeAttestationCache {
 
   /** The number of shards that the table has. */
   get shardCount(): number {
-    return this.#options.shardCount;
+    return this.#options.table.count;
   }
 
   /**

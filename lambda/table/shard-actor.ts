@@ -5,7 +5,7 @@ import type { Counts } from '../log/counts.ts';
 import { type Entry, isKept, merge, NO_ENTRY } from '../trust/entry.ts';
 import { isOver, type Timing } from '../trust/time.ts';
 import { isIn, ROOM_FOR_NEWCOMERS, roomOf, type RoomTaken, roomTakenBy, roomTakenByAll } from './newcomers.ts';
-import { nextVersion } from './shard.ts';
+import { nextVersion, shardOf } from './shard.ts';
 import { type Cell, ShardMemory } from './shard-memory.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
 
@@ -34,13 +34,25 @@ export interface ShardActorParts {
   readonly timing: Timing;
   readonly clock: Clock;
   readonly counts: Counts;
+  /** The shards of the layout that holds now. */
+  readonly current: CurrentShards;
 }
 
-/** What one environment knows of one shard, and the only one in it that reads and writes that shard. */
+interface CurrentShards {
+  of(host: string): ShardActor;
+  sharing(index: number, count: number): ShardActor[];
+}
+
+/**
+ * What one environment knows of one shard, and the only one in it that reads and writes that shard. Where another layout is
+ * found to hold, it stands for those of that layout which its hosts are in now, so that what is under way goes on.
+ */
 export class ShardActor {
   readonly index: number;
   readonly #parts: ShardActorParts;
   readonly #memory: ShardMemory<ShardActor>;
+  readonly #era: number;
+  readonly #count: number;
   #stored: StoredShard = { version: undefined, entries: new Map() };
   /** When what is known was last seen to be the table's newest, by a strong read or a write. */
   #currentAt = -Infinity;
@@ -54,35 +66,49 @@ export class ShardActor {
     this.index = index;
     this.#parts = parts;
     this.#memory = new ShardMemory(this, parts.memory);
+    this.#era = parts.table.era;
+    this.#count = parts.table.count;
+  }
+
+  /** Where its hosts are now, if another layout holds since. */
+  get #moved(): readonly ShardActor[] | undefined {
+    const { current, table } = this.#parts;
+    return table.era === this.#era ? undefined : current.sharing(this.index, this.#count);
   }
 
   /** Whether memory may serve: DynamoDB was looked at lately, or did not answer when it was asked lately. */
   serves(now: number): boolean {
-    return !isOver(this.#servesUntil, now);
+    return this.#moved?.every((shard) => shard.serves(now)) ?? !isOver(this.#servesUntil, now);
   }
 
   /** Whether DynamoDB was looked at lately, and did answer. */
   isRead(now: number): boolean {
-    return !isOver(this.#readUntil, now);
+    return this.#moved?.every((shard) => shard.isRead(now)) ?? !isOver(this.#readUntil, now);
   }
 
   /** What the table says of a host, as far as this environment knows. */
   stored(host: string): Entry | undefined {
-    return this.#stored.entries.get(host);
+    return this.#moved === undefined ? this.#stored.entries.get(host) : this.#parts.current.of(host).stored(host);
   }
 
   /** The hosts that the table has in this shard, as far as this environment knows. */
   storedHosts(): string[] {
-    return [...this.#stored.entries.keys()];
+    const moved = this.#moved?.flatMap((shard) => shard.storedHosts());
+    return moved?.filter((host) => shardOf(host, this.#count) === this.index) ?? [...this.#stored.entries.keys()];
   }
 
   /** What this environment knows of a host, from the table and from memory. The claim is the table's. */
   known(host: string, now: number): Entry {
+    if (this.#moved !== undefined) return this.#parts.current.of(host).known(host, now);
     return this.#withMemory(host, this.#stored.entries.get(host) ?? NO_ENTRY, now);
   }
 
   /** How much of the shard's room for newcomers is taken. */
   roomTaken(now: number): RoomTaken {
+    const moved = this.#moved?.map((shard) => shard.roomTaken(now));
+    if (moved !== undefined) {
+      return { all: Math.max(...moved.map(({ all }) => all)), settled: Math.max(...moved.map((each) => each.settled)) };
+    }
     // Memory forgets hosts of which it knows nothing but a claim, which is the table's.
     const hosts = new Set([...this.#stored.entries.keys(), ...this.#memory.hosts]);
     const entries = Array.from(hosts, (host) => [host, this.known(host, now)] as const);
@@ -95,14 +121,17 @@ export class ShardActor {
    */
   async look(consistency: 'eventual' | 'strong', until: number): Promise<boolean> {
     const { clock, counts, table } = this.#parts;
+    const moved = this.#moved?.map((shard) => shard.look(consistency, until));
+    if (moved !== undefined) return (await Promise.all(moved)).every((isRead) => isRead);
     try {
       if (!table.isDown()) {
         await this.#read(consistency, until);
-        return true;
+        if (this.#moved === undefined) return true;
       }
     } catch (error) {
       if (!(error instanceof TableError)) counts.fault('InternalFaults', error);
     }
+    if (this.#moved !== undefined) return this.look(consistency, until);
     this.#servesUntil = clock.now() + MEMORY_SERVES_MS;
     return false;
   }
@@ -112,6 +141,7 @@ export class ShardActor {
    * @returns whether the table has it; nothing is remembered of what it has not
    */
   write(change: Change): Promise<boolean> {
+    if (this.#moved !== undefined) return this.#writeWhereHostsAre(change);
     return new Promise((resolve) => {
       this.#changes.push({ change, resolve });
       if (!this.#writing) {
@@ -123,6 +153,10 @@ export class ShardActor {
 
   /** Remembers a change that could not be written. */
   remember(change: Change): void {
+    if (this.#moved !== undefined) {
+      for (const [shard, hosts] of this.#whereHostsAre(change)) shard.remember({ ...change, hosts });
+      return;
+    }
     const { clock, timing } = this.#parts;
     const now = clock.now();
     const apply = this.#inRoom(now);
@@ -141,21 +175,34 @@ export class ShardActor {
         if (!(error instanceof TableError)) this.#parts.counts.fault('InternalFaults', error);
         return false;
       });
-      for (const { resolve } of batch) resolve(written);
+      for (const { change, resolve } of batch) {
+        if (written === 'moved') void this.#writeWhereHostsAre(change).then(resolve);
+        else resolve(written);
+      }
     }
     this.#writing = false;
   }
 
-  async #writeBatch(changes: readonly Change[]): Promise<boolean> {
+  async #writeWhereHostsAre(change: Change): Promise<boolean> {
+    const writes = Array.from(this.#whereHostsAre(change), ([shard, hosts]) => shard.write({ ...change, hosts }));
+    return (await Promise.all(writes)).every((written) => written);
+  }
+
+  #whereHostsAre({ hosts }: Change): Map<ShardActor, string[]> {
+    return Map.groupBy(hosts, (host) => this.#parts.current.of(host));
+  }
+
+  async #writeBatch(changes: readonly Change[]): Promise<boolean | 'moved'> {
     const { clock, counts, table } = this.#parts;
     const until = Math.max(...changes.map((change) => change.until));
     for (let conflicts = 0, pauseMs = 0; ;) {
       if (isOver(this.#currentAt + MEMORY_SERVES_MS, clock.now())) await this.#read('strong', until);
+      if (this.#moved !== undefined) return 'moved';
       const now = clock.now();
       const { entries, touched } = this.#changed(changes, now);
       if (touched.size === 0) return true;
       const next = nextVersion(this.#stored.version, now, randomUUID());
-      if (await table.put(this.index, entries, { known: this.#stored.version, next }, until)) {
+      if (await table.put(this.index, entries, { known: this.#stored, next }, until)) {
         this.#stored = { version: next, entries };
         this.#currentAt = now;
         this.#servesUntil = now + MEMORY_SERVES_MS;
@@ -213,12 +260,13 @@ export class ShardActor {
     const startedAt = clock.now();
     const versionBefore = this.#stored.version;
     const stored = await table.read(this.index, consistency, until);
+    if (this.#moved !== undefined) return;
     if (consistency === 'strong') this.#currentAt = startedAt;
     this.#readUntil = Math.max(this.#readUntil, startedAt + MEMORY_SERVES_MS);
     this.#servesUntil = Math.max(this.#servesUntil, this.#readUntil);
     // What was written meanwhile is newer than what the read began to read before.
     if (versionBefore !== this.#stored.version) return;
-    const isNews = stored.version !== this.#stored.version;
+    const isNews = stored.version !== this.#stored.version || stored.from !== undefined;
     this.#stored = stored;
     if (isNews) this.#remember(stored.entries);
   }

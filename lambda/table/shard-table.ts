@@ -1,46 +1,28 @@
-import {
-  type AttributeValue,
-  BatchGetItemCommand,
-  ConditionalCheckFailedException,
-  type DynamoDBClient,
-  PutItemCommand,
-} from '@aws-sdk/client-dynamodb';
+import { randomUUID } from 'node:crypto';
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
 import { expiresAt } from '../trust/entry.ts';
 import { isOver, type Timing } from '../trust/time.ts';
 import { TableError } from '../errors.ts';
-import { type Entries, shardKey } from './shard.ts';
+import { closedBy, EarlierShards, sinceOf } from './earlier-shards.ts';
+import { type Layout, LAYOUT_KEY, newLayout, readLayout, writeLayout } from './layout.ts';
+import { type Entries, nextVersion, shardKey, shardOf } from './shard.ts';
 import { packShard, unpackShard } from './shard-format.ts';
+import { type Item, type Items, KEYS_PER_BATCH, TableCalls } from './table-calls.ts';
 
 /** A shard as it stands in the table; without a version it does not exist yet. */
 export interface StoredShard {
   readonly version: string | undefined;
   readonly entries: Entries;
+  /** What it was read over from, where it was not written yet since its layout holds. */
+  readonly from?: Items;
 }
 
-/** DynamoDB's limit on the keys of one BatchGetItem. */
-const KEYS_PER_BATCH = 100;
 /** DynamoDB's limit on an item, less its other attributes. */
 const LARGEST_ITEM_BYTES = 399_000;
-const FIRST_BACKOFF_MS = 50;
-const LONGEST_BACKOFF_MS = 1_000;
-/** How long after a call that failed nobody waits for the table. */
-const DOWN_MS = 5_000;
-/** However late it is, a single fault is no reason yet to go without the table; this is how long a late call may take. */
-const LEAST_TRIES = 2;
-const SHORTEST_CALL_MS = 500;
-/** Faults that another try cannot mend: rights, names and shapes. */
-const FINAL_FAULTS = new Set([
-  'AccessDeniedException',
-  'CredentialsProviderError',
-  'IncompleteSignatureException',
-  'InvalidSignatureException',
-  'MissingAuthenticationTokenException',
-  'ResourceNotFoundException',
-  'UnrecognizedClientException',
-  'ValidationException',
-]);
+const DEPLOYMENT_MS = 300_000;
+const NOTHING: StoredShard = { version: undefined, entries: new Map() };
 
 interface PendingRead {
   /** The latest of those who asked. */
@@ -50,42 +32,64 @@ interface PendingRead {
   readonly reject: (error: unknown) => void;
 }
 
-/** The shards in DynamoDB: an item each, with a version that every write is conditional on. */
+/**
+ * The shards in DynamoDB: an item each, with a version that every write is conditional on, and the layout since when it
+ * is written. Works in the layout that holds, as far as it knows.
+ */
 export class ShardTable {
-  readonly #client: DynamoDBClient;
-  readonly #name: string;
+  readonly #calls: TableCalls;
   readonly #count: number;
   readonly #timing: Timing;
   readonly #clock: Clock;
   readonly #counts: Counts;
-  #failedAt = -Infinity;
+  readonly #deploymentMs: number;
+  #layout: Layout;
+  #isLayoutKnown = false;
+  #era = 0;
+  #earlier: EarlierShards;
   readonly #pending = { eventual: new Map<number, PendingRead>(), strong: new Map<number, PendingRead>() };
 
   constructor(options: {
     readonly client: DynamoDBClient;
     readonly name: string;
+    /** The number of shards, unless the table has another and that was put there since. */
     readonly shardCount: number;
     readonly timing: Timing;
     readonly clock: Clock;
     readonly counts: Counts;
+    /** How long a deployment may take, in which functions of before it still begin; 5 minutes. */
+    readonly deploymentMs?: number;
   }) {
-    this.#client = options.client;
-    this.#name = options.name;
+    this.#calls = new TableCalls(options);
     this.#count = options.shardCount;
     this.#timing = options.timing;
     this.#clock = options.clock;
     this.#counts = options.counts;
+    this.#deploymentMs = options.deploymentMs ?? DEPLOYMENT_MS;
+    this.#layout = { count: this.#count, since: 0, before: [] };
+    this.#earlier = this.#shardsBefore();
+  }
+
+  /** The number of shards. */
+  get count(): number {
+    return this.#layout.count;
+  }
+
+  /** Changes where another layout is found to hold: nothing that was known of the table before counts after that. */
+  get era(): number {
+    return this.#era;
   }
 
   /** Whether DynamoDB did not do what it was asked just now, so that it is not worth waiting for. */
   isDown(): boolean {
-    return !isOver(this.#failedAt + DOWN_MS, this.#clock.now());
+    return this.#calls.isDown();
   }
 
   /**
-   * Reads a shard; the reads of one turn go out together, and are tried for as long as the most patient of them has.
+   * Reads a shard; the reads of one turn go out together, and are tried for as long as the most patient of them has. Where
+   * the era is another when it returns, what it returns says nothing.
    * @param until when to stop trying again, epoch milliseconds; a second try is always made
-   * @throws {TableError} where DynamoDB did not answer by then
+   * @throws {TableError} where DynamoDB did not answer by then, or a later release has the table
    */
   read(index: number, consistency: 'eventual' | 'strong', until: number): Promise<StoredShard> {
     const pending = this.#pending[consistency];
@@ -101,7 +105,7 @@ export class ShardTable {
   }
 
   /**
-   * Writes a shard, if its version still is the one given.
+   * Writes a shard, if nobody has written it since it was read, nor what it was read over from.
    * @param next the version to give it, never used before
    * @returns whether it was written; if not, somebody else has written it, or an earlier try of this call
    * @throws {TableError} where DynamoDB did not answer by `until`, or the entries do not fit one item: the table is well then
@@ -109,7 +113,7 @@ export class ShardTable {
   async put(
     index: number,
     entries: Entries,
-    versions: { readonly known: string | undefined; readonly next: string },
+    versions: { readonly known: Pick<StoredShard, 'version' | 'from'>; readonly next: string },
     until: number,
   ): Promise<boolean> {
     const { known, next } = versions;
@@ -119,34 +123,23 @@ export class ShardTable {
       this.#counts.fault('TableFaults', error);
       throw error;
     }
-    const command = new PutItemCommand({
-      TableName: this.#name,
-      Item: {
-        shard: { S: shardKey(index, this.#count) },
-        version: { S: next },
-        expires_at: { N: String(expiresAt(this.#clock.now(), this.#timing)) },
-        entries: { B: packed },
-      },
-      ExpressionAttributeNames: { '#version': 'version' },
-      ...(known === undefined
-        ? { ConditionExpression: 'attribute_not_exists(#version)' }
-        : { ConditionExpression: '#version = :known', ExpressionAttributeValues: { ':known': { S: known } } }),
-    });
-    try {
-      await this.#retry(until, (abortSignal) => this.#client.send(command, { abortSignal }));
-      return true;
-    } catch (error) {
-      if (error instanceof ConditionalCheckFailedException) return false;
-      throw error;
-    }
+    const item: Item = {
+      shard: { S: shardKey(index, this.count) },
+      version: { S: next },
+      since: { N: String(this.#layout.since) },
+      expires_at: { N: String(expiresAt(this.#clock.now(), this.#timing)) },
+      entries: { B: packed },
+    };
+    if (known.from !== undefined && !(await this.#earlier.close(index, known.from, until))) return false;
+    return this.#calls.put(item, known.version, until);
   }
 
   async #sendReads(consistency: 'eventual' | 'strong'): Promise<void> {
     const reads = [...this.#pending[consistency]];
     this.#pending[consistency].clear();
     const batches = [];
-    for (let i = 0; i < reads.length; i += KEYS_PER_BATCH) {
-      const batch = new Map(reads.slice(i, i + KEYS_PER_BATCH));
+    for (let i = 0; i < reads.length; i += KEYS_PER_BATCH - 1) {
+      const batch = new Map(reads.slice(i, i + KEYS_PER_BATCH - 1));
       batches.push(
         this.#readBatch(batch, consistency === 'strong').catch((error: unknown) => {
           for (const { reject } of batch.values()) reject(error);
@@ -156,58 +149,115 @@ export class ShardTable {
     await Promise.all(batches);
   }
 
-  /** Reads at most a hundred shards, those that DynamoDB leaves over again and again. */
-  async #readBatch(batch: ReadonlyMap<number, PendingRead>, ConsistentRead: boolean): Promise<void> {
+  /** Reads shards, and in the same call the layout. */
+  async #readBatch(batch: ReadonlyMap<number, PendingRead>, isStrong: boolean): Promise<void> {
     const until = Math.max(...Array.from(batch.values(), (read) => read.until));
-    const left = new Map(Array.from(batch.keys(), (index) => [shardKey(index, this.#count), index]));
-    await this.#retry(until, async (abortSignal) => {
-      const Keys = Array.from(left.keys(), (shard) => ({ shard: { S: shard } }));
-      const command = new BatchGetItemCommand({ RequestItems: { [this.#name]: { Keys, ConsistentRead } } });
-      const { Responses, UnprocessedKeys } = await this.#client.send(command, { abortSignal });
-      const items = new Map((Responses?.[this.#name] ?? []).map((item) => [item['shard']?.S, item]));
-      const unprocessed = new Set((UnprocessedKeys?.[this.#name]?.Keys ?? []).map((key) => key['shard']?.S));
-      for (const [key, index] of left) {
-        if (unprocessed.has(key)) continue;
-        left.delete(key);
-        batch.get(index)?.resolve(this.#parse(items.get(key)));
+    const { count, era } = this;
+    const keys = new Map(Array.from(batch.keys(), (index) => [shardKey(index, count), index]));
+    const layout = Promise.withResolvers<Layout>();
+    const deliver = async (shards: ReadonlyMap<number, Item | undefined>): Promise<void> => {
+      try {
+        await layout.promise;
+        const read: ReadonlyMap<number, StoredShard> =
+          era === this.#era ? await this.#shardsOf(shards, isStrong, until) : new Map();
+        for (const index of shards.keys()) batch.get(index)?.resolve(read.get(index) ?? NOTHING);
+      } catch (error) {
+        for (const index of shards.keys()) batch.get(index)?.reject(error);
       }
-      if (left.size > 0) throw new TableError(`DynamoDB left ${left.size} keys unprocessed`);
+    };
+    const delivered: Promise<void>[] = [];
+    await this.#calls.get([LAYOUT_KEY, ...keys.keys()], isStrong, until, (items) => {
+      const shards = Array.from(items, ([key, item]) => [keys.get(key), item] as const);
+      delivered.push(deliver(new Map(shards.filter((each): each is [number, Item] => each[0] !== undefined))));
+      if (items.has(LAYOUT_KEY)) layout.resolve(this.#follow(items.get(LAYOUT_KEY), until));
     });
+    await Promise.all(delivered);
   }
 
-  #parse(item: Record<string, AttributeValue> | undefined): StoredShard {
-    const version = item?.['version']?.S;
-    const packed = item?.['entries']?.B;
-    if (version === undefined || packed === undefined) return { version, entries: new Map() };
-    try {
-      return { version, entries: unpackShard(packed, this.#timing) };
-    } catch (error) {
-      this.#counts.fault('DamagedShards', error);
-      return { version, entries: new Map() };
+  /** Goes along with the layout that is found, or puts in its place what this environment is set up with. */
+  async #follow(item: Item | undefined, until: number): Promise<Layout> {
+    for (let read = item; ;) {
+      const now = this.#clock.now();
+      const found = read && readLayout(read);
+      // What an eventually consistent read brings may be older than what is known.
+      if (this.#isLayoutKnown && (found === undefined || found.since <= this.#layout.since)) return this.#layout;
+      const next = this.#isLayoutKnown ? undefined : newLayout(this.#count, found, this.#deploymentMs, now);
+      if (next === undefined) return this.#hold(found?.layout);
+      const known = read?.['version']?.S;
+      const version = { S: nextVersion(known, now, randomUUID()) };
+      if (await this.#calls.put({ ...writeLayout(next), version }, known, until)) return this.#hold(next);
+      read = await this.#readLayout(until);
     }
   }
 
-  async #retry<T>(until: number, send: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
-    for (
-      let tries = 1, backoffMs = FIRST_BACKOFF_MS;
-      ;
-      tries++, backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)
-    ) {
-      try {
-        const leftMs = Math.max(until - this.#clock.now(), SHORTEST_CALL_MS);
-        return await send(AbortSignal.timeout(Math.ceil(leftMs)));
-      } catch (error) {
-        if (error instanceof ConditionalCheckFailedException) throw error;
-        this.#counts.fault('TableFaults', error);
-        const isFinal = Error.isError(error) && FINAL_FAULTS.has(error.name);
-        const pauseMs = backoffMs * (0.5 + Math.random() / 2);
-        const now = this.#clock.now();
-        if (isFinal || (tries >= LEAST_TRIES && isOver(until, now + pauseMs))) {
-          this.#failedAt = now;
-          throw new TableError('DynamoDB did not do what was asked', { cause: error });
-        }
-        await this.#clock.wait(pauseMs);
+  async #readLayout(until: number): Promise<Item | undefined> {
+    let read: Item | undefined;
+    await this.#calls.get([LAYOUT_KEY], true, until, (items) => (read = items.get(LAYOUT_KEY)));
+    return read;
+  }
+
+  #hold(layout: Layout | undefined): Layout {
+    if (layout === undefined) {
+      // It can neither be read nor be written in; and what memory has may have been overtaken there.
+      this.#era++;
+      const error = new TableError('the table has a layout of another release');
+      this.#calls.failed(error);
+      throw error;
+    }
+    // Another read of the same time may have found it already, or a later one.
+    if (this.#isLayoutKnown && layout.since <= this.#layout.since) return this.#layout;
+    if (this.#isLayoutKnown || layout.count !== this.count) this.#era++;
+    this.#isLayoutKnown = true;
+    this.#layout = layout;
+    this.#earlier = this.#shardsBefore();
+    return layout;
+  }
+
+  async #shardsOf(
+    items: ReadonlyMap<number, Item | undefined>,
+    isStrong: boolean,
+    until: number,
+  ): Promise<ReadonlyMap<number, StoredShard>> {
+    const { era } = this;
+    const { before, count, since } = this.#layout;
+    // Where the shard knows of a later layout, the item that says so was read too early, or from an older copy.
+    const isOutdated = (item: Item | undefined): boolean => sinceOf(item) > since || closedBy(item) > since;
+    if ([...items.values()].some(isOutdated)) await this.#follow(await this.#readLayout(until), until);
+    if (era !== this.#era) return new Map();
+    const shards = new Map<number, StoredShard>();
+    const missing = new Map<number, Item | undefined>();
+    const isOld = isOver(expiresAt(since, this.#timing) * 1000, this.#clock.now());
+    for (const [index, item] of items) {
+      const isOfNow = sinceOf(item) === since;
+      const isNew = item === undefined && before.every((tenure) => tenure.count === count);
+      if (isOfNow || isNew || isOld) {
+        shards.set(index, { version: item?.['version']?.S, entries: (isOfNow && this.#entriesOf(item)) || new Map() });
+      } else {
+        missing.set(index, item);
       }
+    }
+    if (missing.size === 0) return shards;
+    const { entries, from } = await this.#earlier.read(missing, isStrong, until);
+    const hosts = Map.groupBy(entries, ([host]) => shardOf(host, count));
+    for (const [index, item] of missing) {
+      shards.set(index, { version: item?.['version']?.S, entries: new Map(hosts.get(index)), from });
+    }
+    return shards;
+  }
+
+  #shardsBefore(): EarlierShards {
+    const entriesOf = (item: Item | undefined): Entries | undefined => this.#entriesOf(item);
+    return new EarlierShards(this.#layout, { calls: this.#calls, clock: this.#clock, timing: this.#timing, entriesOf });
+  }
+
+  #entriesOf(item: Item | undefined): Entries | undefined {
+    const packed = item?.['entries']?.B;
+    if (packed === undefined) return undefined;
+    try {
+      return unpackShard(packed, this.#timing);
+    } catch (error) {
+      this.#counts.fault('DamagedShards', error);
+      return undefined;
     }
   }
 }

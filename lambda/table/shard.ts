@@ -10,9 +10,14 @@ export function shardCount(fleetSize: number): number {
   return Math.ceil(fleetSize / HOSTS_PER_SHARD);
 }
 
+/** The format and the number of shards. */
+export function layoutName(count: number): string {
+  return `v${FORMAT}/${count}`;
+}
+
 /** The item's key. It names the format and the number of shards, so that another of either mixes nothing. */
 export function shardKey(index: number, count: number): string {
-  return `v${FORMAT}/${count}/${index}`;
+  return `${layoutName(count)}/${index}`;
 }
 
 /** The number of the shard of a host: FNV-1a over its UTF-16 units, then mixed so that every bit counts. */

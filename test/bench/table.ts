@@ -178,7 +178,6 @@ class Fleet {
         ...parts,
         table: new ShardTable({ ...parts, client, name, shardCount }),
         service: new AttestationService(attester(clock), '', clock),
-        shardCount,
         plan: { requestCount: 100, parallelPolls: 10 },
         pollTimeoutMs: 20_000,
       });

@@ -22,6 +22,7 @@ export interface FilterEnvironmentOptions {
   readonly validityMs?: number;
   readonly recheckMs?: number;
   readonly shardCount?: number;
+  readonly deploymentMs?: number;
   readonly requestCount?: number;
   readonly parallelPolls?: number;
   readonly pollTimeoutMs?: number;
@@ -56,14 +57,15 @@ export class FilterEnvironment {
     const { requestCount = 100, parallelPolls = 10, pollTimeoutMs = 20_000, hostPattern } = options;
     const timing = { validityMs, recheckMs };
     const { counts } = this;
+    const { deploymentMs } = options;
+    const deployment = deploymentMs === undefined ? {} : { deploymentMs };
     const parts = { clock, counts, timing };
     this.#clock = clock;
     const announcer = options.bus === undefined ? undefined : new Announcer(this.#mortalBus(options.bus));
     this.cache = new ComputeAttestationCache({
       ...parts,
-      table: new ShardTable({ ...parts, client, name: 'table', shardCount }),
+      table: new ShardTable({ ...parts, client, name: 'table', shardCount, ...deployment }),
       service: new AttestationService(connection, '', clock),
-      shardCount,
       plan: { requestCount, parallelPolls },
       pollTimeoutMs,
       hostPattern,

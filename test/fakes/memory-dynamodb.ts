@@ -6,6 +6,7 @@ import {
   PutItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import type { Clock } from '../../lambda/clock.ts';
+import { LAYOUT_KEY } from '../../lambda/table/layout.ts';
 
 type Item = Record<string, AttributeValue>;
 
@@ -28,7 +29,7 @@ export class MemoryDynamoDb {
   readonly items = new Map<string, Item>();
   /** What was called, in order. */
   readonly calls: { readonly name: string; readonly keys: number; readonly isStrong: boolean }[] = [];
-  /** Asked for each call. */
+  /** Asked for each call: `BatchGetItem`, `PutItem` of a shard, or `PutLayout` of the item that says which layout holds. */
   weather: (command: string) => Weather = () => ({});
   /** Called before each effect of a put. */
   onPut: (before: Item | undefined, after: Item) => void = () => {};
@@ -44,14 +45,15 @@ export class MemoryDynamoDb {
     return { send } as unknown as DynamoDBClient;
   }
 
-  /** Removes an item as TTL does, without a word. */
+  /** Removes an item as TTL does, without a word; one that has no such attribute stays. */
   expire(key: string): void {
+    if (this.items.get(key)?.['expires_at'] === undefined) return;
     this.#remember(key);
     this.items.delete(key);
   }
 
   async #send(command: unknown): Promise<unknown> {
-    const name = command instanceof PutItemCommand ? 'PutItem' : 'BatchGetItem';
+    const name = command instanceof PutItemCommand ? putName(command) : 'BatchGetItem';
     const { latencyMs = 1, fault, answerIsLost = false, staleBy = 0, unprocessed = 0 } = this.weather(name);
     await this.#clock.wait(latencyMs);
     if (fault !== undefined) throw fault;
@@ -64,7 +66,7 @@ export class MemoryDynamoDb {
   #put(command: PutItemCommand): unknown {
     const { Item: item = {}, ConditionExpression, ExpressionAttributeValues } = command.input;
     const key = item['shard']?.S ?? '';
-    this.calls.push({ name: 'PutItem', keys: 1, isStrong: true });
+    this.calls.push({ name: putName(command), keys: 1, isStrong: true });
     const known = this.items.get(key);
     const expected = ExpressionAttributeValues?.[':known']?.S;
     if (ConditionExpression === undefined || known?.['version']?.S !== expected) {
@@ -103,4 +105,8 @@ export class MemoryDynamoDb {
     history.push(this.items.get(key));
     this.#history.set(key, history);
   }
+}
+
+function putName(command: PutItemCommand): string {
+  return command.input.Item?.['shard']?.S === LAYOUT_KEY ? 'PutLayout' : 'PutItem';
 }

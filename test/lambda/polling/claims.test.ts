@@ -20,7 +20,7 @@ function setUp() {
   const environment = () => {
     const parts = { clock, counts: new Counts(), timing: TIMING };
     const table = new ShardTable({ ...parts, client: dynamodb.client, name: 'table', shardCount: 1 });
-    const shard = new Shards({ ...parts, table, shardCount: 1 }).of('a');
+    const shard = new Shards({ ...parts, table }).of('a');
     const claims = new Claims(table, LIMIT_MS);
     const take = (options: Partial<ClaimOptions> = {}) => {
       const hosts = HOSTS.map((host) => ({ host, most: 10 }));

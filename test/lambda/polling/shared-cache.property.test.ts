@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { endsSoon } from '../../../lambda/trust/attestation.ts';
 import { isClaimed } from '../../../lambda/trust/claim.ts';
 import { type Entry, finding } from '../../../lambda/trust/entry.ts';
+import { LAYOUT_KEY, readLayout, sharing, type Tenure } from '../../../lambda/table/layout.ts';
 import { shardKey, shardOf } from '../../../lambda/table/shard.ts';
 import { unpackShard } from '../../../lambda/table/shard-format.ts';
 import { Attester } from '../../fakes/attester.ts';
@@ -18,7 +19,9 @@ const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 5_000);
 const SEED = process.env['PROPERTY_SEED'];
 const PATH = process.env['PROPERTY_PATH'];
 const HOSTS = ['a', 'b', 'c', 'd', 'ghost'];
+/** How many shards there are at first, and after deployments. */
 const SHARDS = 2;
+const OTHER_SHARDS = [2, 3, 4] as const;
 const TIMING = { validityMs: 20_000, recheckMs: 5_000 };
 const ENVIRONMENTS = 3;
 /** Two clocks are never further apart than what the design allows for. */
@@ -44,6 +47,7 @@ type Step =
   | { readonly do: 'puts'; readonly lostAnswers: number }
   | { readonly do: 'slow table'; readonly latencyMs: number }
   | { readonly do: 'crash'; readonly of: number }
+  | { readonly do: 'deploy'; readonly of: number; readonly shards: number }
   | { readonly do: 'purge'; readonly by: number; readonly host: string }
   | { readonly do: 'ttl'; readonly shard: number };
 
@@ -81,8 +85,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('puts' as const), lostAnswers: fc.nat(2) }),
   fc.record({ do: fc.constant('slow table' as const), latencyMs: fc.constantFrom(1, 10, 300) }),
   fc.record({ do: fc.constant('crash' as const), of: by }),
+  fc.record({ do: fc.constant('deploy' as const), of: by, shards: fc.constantFrom(...OTHER_SHARDS) }),
   fc.record({ do: fc.constant('purge' as const), by, host }),
-  fc.record({ do: fc.constant('ttl' as const), shard: fc.nat(SHARDS - 1) }),
+  fc.record({ do: fc.constant('ttl' as const), shard: fc.nat(Math.max(...OTHER_SHARDS) - 1) }),
 );
 const story: fc.Arbitrary<Moment[]> = fc.array(
   fc.record({ afterMs: fc.oneof(fc.nat(50), fc.nat(2_000), fc.nat(12_000)), step }),
@@ -117,6 +122,7 @@ class World {
   #lostAnswers = 0;
   #latencyMs = 1;
   #handedOver = 0;
+  #shards = SHARDS;
 
   constructor() {
     for (let i = 0; i < ENVIRONMENTS; i++) {
@@ -126,7 +132,7 @@ class World {
     this.dynamodb.weather = (name) => ({
       latencyMs: this.#latencyMs,
       staleBy: this.#staleBy,
-      answerIsLost: name === 'PutItem' && this.#lostAnswers-- > 0,
+      answerIsLost: name.startsWith('Put') && this.#lostAnswers-- > 0,
     });
     this.dynamodb.onPut = (before, after) => this.#checkPut(entriesOf(before), entriesOf(after));
     this.attester.onPoll = (polled) => this.#checkPoll(polled);
@@ -154,7 +160,15 @@ class World {
   #environment(i: number): FilterEnvironment {
     const clock = this.clock.skewed(() => this.#skews[i] ?? 0);
     const { dynamodb, attester: connection } = this;
-    const options = { ...TIMING, clock, dynamodb, connection, shardCount: SHARDS, requestCount: 3 };
+    const options = {
+      ...TIMING,
+      clock,
+      dynamodb,
+      connection,
+      shardCount: this.#shards,
+      deploymentMs: 0,
+      requestCount: 3,
+    };
     const handOver = {
       isUp: () => true,
       // Every third event is lost, as when the function that it is for is throttled for long.
@@ -203,18 +217,28 @@ class World {
         this.environments[now.of]?.crash();
         this.environments[now.of] = this.#environment(now.of);
         return undefined;
+      case 'deploy':
+        // The first of the new functions; the other environments are kept warm, and what goes on in this one goes on.
+        this.#shards = now.shards;
+        this.environments[now.of] = this.#environment(now.of);
+        return undefined;
       case 'purge':
         return this.#purge(now.by, now.host);
       case 'ttl': {
         // TTL deletes what ended long ago, and so nothing that still says something of a host.
-        const key = shardKey(now.shard, SHARDS);
-        const entries = [...entriesOf(this.dynamodb.items.get(key)).values()];
+        const [layout, ...others] = this.#layouts();
+        if (layout === undefined || now.shard >= layout.count) return undefined;
+        const earlier = others.flatMap(({ count }) =>
+          sharing(now.shard, layout.count, count).map((index) => shardKey(index, count)),
+        );
+        const keys = [shardKey(now.shard, layout.count), ...earlier];
+        const entries = keys.flatMap((key) => [...entriesOf(this.dynamodb.items.get(key)).values()]);
         const before = this.clock.now() - TOLERANCE_MS;
         const matters = (entry: Entry): boolean =>
           isClaimed(entry.claim, before) ||
           entry.purgedAt !== undefined ||
           finding({ ...entry, claim: undefined }, before, before, TIMING) !== undefined;
-        if (!entries.some(matters)) this.dynamodb.expire(key);
+        if (!entries.some(matters)) for (const key of keys) this.dynamodb.expire(key);
         return undefined;
       }
     }
@@ -292,14 +316,29 @@ class World {
   /** Rule 5: a poll needs a reason, and a claim that all can see. */
   #checkPoll(polled: string): void {
     const now = this.clock.now();
-    const item = this.dynamodb.items.get(shardKey(shardOf(polled, SHARDS), SHARDS));
-    const entry = entriesOf(item).get(polled);
+    const entry = this.#storedEntry(polled);
     if (entry === undefined) return;
     const later = now + TOLERANCE_MS;
     const isRenewed = entry.attestation !== undefined && endsSoon(entry.attestation, later, TIMING);
     if (finding({ ...entry, claim: undefined }, later, later, TIMING) !== undefined && !isRenewed)
       this.faults.push(`rule 5: ${polled} is polled too early`);
     if (!isClaimed(entry.claim, now - TOLERANCE_MS)) this.faults.push(`rule 5: ${polled} is polled without a claim`);
+  }
+
+  /** The layouts of the table, the one that holds first. */
+  #layouts(): Tenure[] {
+    const item = this.dynamodb.items.get(LAYOUT_KEY);
+    const layout = item && readLayout(item).layout;
+    return layout === undefined ? [] : [layout, ...layout.before];
+  }
+
+  /** What the table says of a host, in the latest layout in which its shard was written. */
+  #storedEntry(name: string): Entry | undefined {
+    const items = this.#layouts().map(({ count, since }) => {
+      const item = this.dynamodb.items.get(shardKey(shardOf(name, count), count));
+      return item !== undefined && Number(item['since']?.N) === since ? item : undefined;
+    });
+    return entriesOf(items.find((item) => item !== undefined)).get(name);
   }
 
   check(): void {

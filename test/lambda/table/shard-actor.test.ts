@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { Counts } from '../../../lambda/log/counts.ts';
-import { type Change, ShardActor } from '../../../lambda/table/shard-actor.ts';
+import type { Change } from '../../../lambda/table/shard-actor.ts';
 import { ShardTable } from '../../../lambda/table/shard-table.ts';
+import { Shards } from '../../../lambda/table/shards.ts';
 import type { Entry } from '../../../lambda/trust/entry.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
 import { VirtualClock } from '../../fakes/virtual-clock.ts';
@@ -15,7 +16,7 @@ function setUp() {
   const dynamodb = new MemoryDynamoDb(clock);
   const parts = { clock, counts, timing: TIMING };
   const table = new ShardTable({ ...parts, client: dynamodb.client, name: 'table', shardCount: 1 });
-  const shard = new ShardActor(0, { ...parts, table, memory: new Map() });
+  const shard = new Shards({ ...parts, table }).of(HOST);
   return { clock, counts, dynamodb, shard };
 }
 
@@ -27,7 +28,7 @@ function claiming(owner: string): Change {
 describe('memory serves', () => {
   test('for five seconds from when a look began, however long it took', async () => {
     const { clock, dynamodb, shard } = setUp();
-    dynamodb.weather = () => ({ latencyMs: SECOND });
+    dynamodb.weather = (command) => ({ latencyMs: command === 'BatchGetItem' ? SECOND : 0 });
     await clock.run(shard.look('eventual', NOW + 12 * SECOND));
     expect(clock.now()).toBe(NOW + 2 * SECOND);
     expect(shard.serves(NOW + 5 * SECOND - 1)).toBe(true);

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { Counts } from '../../../lambda/log/counts.ts';
-import { ShardTable } from '../../../lambda/table/shard-table.ts';
+import { ShardTable, type StoredShard } from '../../../lambda/table/shard-table.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
 import { VirtualClock } from '../../fakes/virtual-clock.ts';
-import { NOW, SECOND, TIMING } from '../builders.ts';
+import { entry, NOW, SECOND, TIMING } from '../builders.ts';
 
 const NOTHING_YET = { version: undefined, entries: new Map() };
 
@@ -32,7 +32,10 @@ describe('reads that go out together are tried until the last who asked has no m
     const reads = asked.map(([index, until]) => table.read(index, 'strong', until));
     await expect(clock.run(Promise.all(reads))).resolves.toEqual([NOTHING_YET, NOTHING_YET]);
     const keys = new Set(asked.map(([index]) => index)).size;
-    expect(dynamodb.calls).toEqual([{ name: 'BatchGetItem', keys, isStrong: true }]);
+    expect(dynamodb.calls).toEqual([
+      { name: 'BatchGetItem', keys: keys + 1, isStrong: true },
+      { name: 'PutLayout', keys: 1, isStrong: true },
+    ]);
   });
 
   test('and no longer', async () => {
@@ -41,4 +44,28 @@ describe('reads that go out together are tried until the last who asked has no m
     const outcomes = await clock.run(Promise.allSettled(reads));
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
   });
+});
+
+test('a shard that was read over is closed to whoever read it before, and tells of the layout that holds', async () => {
+  const clock = new VirtualClock(NOW);
+  const dynamodb = new MemoryDynamoDb(clock);
+  const parts = { clock, counts: new Counts(), timing: TIMING, client: dynamodb.client, name: 'table' };
+  const old = new ShardTable({ ...parts, shardCount: 1 });
+  const later = new ShardTable({ ...parts, shardCount: 2, deploymentMs: 0 });
+  const until = NOW + 12 * SECOND;
+  const read = (table: ShardTable): Promise<StoredShard> => clock.run(table.read(0, 'strong', until));
+  const write = (table: ShardTable, known: StoredShard, next: string): Promise<boolean> =>
+    clock.run(table.put(0, new Map([['a', entry()]]), { known, next }, until));
+
+  const known = await read(old);
+  await clock.advance(SECOND);
+  const over = await read(later);
+  // Whoever writes what was read over has it read anew.
+  expect(await write(old, known, 'first')).toBe(true);
+  expect(await write(later, over, 'second')).toBe(false);
+  expect(await write(later, await read(later), 'second')).toBe(true);
+  expect(await write(old, { ...known, version: 'first' }, 'third')).toBe(false);
+  expect(old.era).toBe(0);
+  await read(old);
+  expect([old.era, old.count]).toEqual([1, 2]);
 });
