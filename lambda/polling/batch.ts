@@ -1,5 +1,6 @@
 /** Hosts that are polled together, as data: where they stand in the queue, and when they may be sent. */
 import type { ShardActor } from '../table/shard-actor.ts';
+import { isSince } from '../trust/time.ts';
 import type { Polled, ServiceState } from './outcome.ts';
 import { isApart, mostApart, type PollPlan, type StaleHost } from './polls.ts';
 
@@ -65,22 +66,30 @@ export function isFreeFor(batch: Batch<unknown>, polled: readonly Batch<unknown>
 
 /** No poll is taken for late before this, whatever others took. */
 const LEAST_LATE_MS = 2_000;
-/** How many times as long as the slowest of the last answers a poll may take before it is late, and before it is given up. */
+/** How many times as long as the slowest of the last answers a poll may take before it is late. */
 const LATE_TIMES = 1.5;
-const LIMIT_TIMES = 2;
 /** The part of a poll's limit after which it is late while nobody knows how long answers take. */
 const LATE_PART = 1 / 4;
+/** The same for a batch before it is given up: where others were answered since it was sent, and where nobody was. */
+const WHERE_OTHERS_WERE_ANSWERED = { leastMs: LEAST_LATE_MS, times: 2 };
+const WHERE_NOBODY_WAS = { leastMs: 5_000, times: 3 };
 
 /**
  * How long a poll may take: where it is known how long answers take, a batch that takes much longer has failed, and its hosts
- * are polled in smaller ones; a host alone has all the time there is, but for one that had that before, in vain.
+ * are polled in smaller ones. The sooner so if others are answered meanwhile: else the service may just hold its breath. A host alone
+ * has all the time there is, but for one that had that before, in vain.
+ * @param sentAt when it was, or is, sent
  * @param longestMs the longest that any poll may take
  */
-export function limitOf({ targets }: Batch<unknown>, { slowestMs }: ServiceState, longestMs: number): number {
-  if (slowestMs === 0) return longestMs;
-  const usual = Math.max(LEAST_LATE_MS, slowestMs * LIMIT_TIMES);
-  if (targets.length > 1) return Math.min(longestMs, usual);
-  return targets[0]?.isSilent === true ? Math.min(longestMs, usual) : longestMs;
+export function limitOf(
+  { targets }: Batch<unknown>,
+  { answeredAt, slowestMs }: ServiceState,
+  sentAt: number,
+  longestMs: number,
+): number {
+  if (slowestMs === 0 || (targets.length === 1 && targets[0]?.isSilent !== true)) return longestMs;
+  const { leastMs, times } = isSince(answeredAt, sentAt) ? WHERE_OTHERS_WERE_ANSWERED : WHERE_NOBODY_WAS;
+  return Math.min(longestMs, Math.max(leastMs, slowestMs * times));
 }
 
 /** After how long a poll is late: whoever waits for a turn waits for it no longer. */

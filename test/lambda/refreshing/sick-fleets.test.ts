@@ -152,7 +152,8 @@ describe('scheduled rounds of ten thousand hosts, when some fall silent,', () =>
   function left(sick: ReadonlySet<string>, since: number): { notRenewed: number; ended: number } {
     let [notRenewed, ended] = [0, 0];
     for (const { entries } of dynamodb.items.values()) {
-      for (const [host, { attestation }] of unpackShard(entries?.B ?? new Uint8Array(), timing)) {
+      if (entries?.B === undefined) continue;
+      for (const [host, { attestation }] of unpackShard(entries.B, timing)) {
         if (sick.has(host)) continue;
         if ((attestation?.receivedAt ?? 0) < since) notRenewed++;
         if ((attestation?.validUntil ?? 0) < clock.now()) ended++;
