@@ -4,6 +4,7 @@ import { deadline } from './deadline.ts';
 import { polls } from './polls.ts';
 import { protocols } from './protocols.ts';
 import { isMet, print, type Report } from './report.ts';
+import { rounds } from './rounds.ts';
 import { table } from './table.ts';
 import { warm } from './warm.ts';
 
@@ -13,6 +14,7 @@ const BENCHES: Readonly<Record<string, { readonly what: string; readonly run: ()
   polls: { what: 'how often hosts are polled when many environments ask for them at once', run: polls },
   warm: { what: 'a request with every host in memory, beside the least that it must do', run: warm },
   protocols: { what: 'a request in each protocol, beside the JSON of its body', run: protocols },
+  rounds: { what: 'scheduled rounds of a fleet of which some hosts fall silent', run: rounds },
   table: { what: 'a fleet read from the table, beside one item a host; and the writes of a refresh', run: table },
 };
 
