@@ -8,9 +8,10 @@ import type { Agent } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
-import { isOver, isSince } from './trust/time.ts';
+import { systemClock } from './clock.ts';
+import { isYounger, LONG_AGO, type Moment } from './trust/time.ts';
 
-/** How long a connection may be idle, by the wall clock, and still be used again; for every peer. */
+/** How long a connection may be idle, freezes included, and still be used again; for every peer. */
 export const SAFE_IDLE_MS = 20_000;
 /** How late the first byte of an answer on a connection that was used before may be; AWS takes a few milliseconds. */
 const FIRST_BYTE_MS = 500;
@@ -32,20 +33,32 @@ const attempts = new AsyncLocalStorage<Attempt>();
  */
 export class KeptConnections extends NodeHttpHandler {
   readonly #agents: readonly Agent[];
-  readonly #idleSince = new WeakMap<Socket, number>();
-  readonly #now: () => number;
+  readonly #idleSince = new WeakMap<Socket, Moment>();
+  readonly #moment: () => Moment;
+  readonly #onDate: (date: number, sent: Moment) => void;
 
-  /** @param now epoch milliseconds; the wall clock, unless a test turns it */
-  constructor(options: NodeHttpHandlerOptions, now: () => number = Date.now) {
+  /**
+   * @param more.moment what time it is; by the system's clocks, unless a test turns them
+   * @param more.onDate called with the time that an answer says it was given at (epoch milliseconds, in whole seconds; NaN where it
+   * says none), and the moment at which its request was sent
+   */
+  constructor(
+    options: NodeHttpHandlerOptions,
+    {
+      moment = () => systemClock.moment(),
+      onDate = () => {},
+    }: { readonly moment?: () => Moment; readonly onDate?: (date: number, sent: Moment) => void } = {},
+  ) {
     const agentOptions = { keepAlive: true, maxSockets: 50 };
     // Not imported: that would load Node's own undici at every start.
     const http = process.getBuiltinModule('node:http');
     const agents = { httpAgent: new http.Agent(agentOptions), httpsAgent: new https.Agent(agentOptions) };
     super({ ...options, ...agents });
     this.#agents = Object.values(agents);
-    this.#now = now;
+    this.#moment = moment;
+    this.#onDate = onDate;
     for (const agent of this.#agents) {
-      agent.on('free', (socket: Socket) => this.#idleSince.set(socket, now()));
+      agent.on('free', (socket: Socket) => this.#idleSince.set(socket, moment()));
       const reuse = agent.reuseSocket.bind(agent);
       agent.reuseSocket = (socket, request) => {
         const attempt = attempts.getStore();
@@ -56,6 +69,13 @@ export class KeptConnections extends NodeHttpHandler {
   }
 
   override async handle(request: Parameters<NodeHttpHandler['handle']>[0], options: SendOptions = {}): Sent {
+    const sent = this.#moment();
+    const answer = await this.#handle(request, options);
+    this.#onDate(Date.parse(answer.response.headers['date'] ?? ''), sent);
+    return answer;
+  }
+
+  async #handle(request: Parameters<NodeHttpHandler['handle']>[0], options: SendOptions): Sent {
     this.#closeIdle(SAFE_IDLE_MS);
     const attempt: Attempt = { isReused: false };
     const first = this.#send(request, options, attempt);
@@ -89,12 +109,10 @@ export class KeptConnections extends NodeHttpHandler {
   }
 
   #closeIdle(forMs: number): void {
-    const now = this.#now();
+    const now = this.#moment();
     for (const { freeSockets } of this.#agents) {
       for (const socket of Object.values(freeSockets).flatMap((sockets) => sockets ?? [])) {
-        const since = this.#idleSince.get(socket) ?? 0;
-        // What lies ahead was stamped before the clock was set back: nobody knows how long ago.
-        if (isOver(since + forMs, now) || !isSince(now, since)) socket.destroy();
+        if (!isYounger(this.#idleSince.get(socket) ?? LONG_AGO, forMs, now)) socket.destroy();
       }
     }
   }

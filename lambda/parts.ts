@@ -14,6 +14,7 @@ import { HandOver } from './polling/hand-over.ts';
 import { HttpsClientAuthConnection } from './service/https-client-auth-connection.ts';
 import { shardCount as shardCountOf } from './table/shard.ts';
 import { ShardTable } from './table/shard-table.ts';
+import { SynchronizedClock } from './table/synchronized-clock.ts';
 
 /** What all functions have in common. */
 export interface Parts {
@@ -29,17 +30,17 @@ export interface Parts {
  * Puts together what the functions have in common.
  * @throws {ConfigurationError} with every fault of the environment at once
  */
-export function composeParts(env: NodeJS.ProcessEnv, clock: Clock, counts: Counts): Parts {
+export function composeParts(env: NodeJS.ProcessEnv, ownClock: Clock, counts: Counts): Parts {
+  const clock = new SynchronizedClock(ownClock, counts);
   const config = loadConfig(env);
   const timing = { validityMs: config.authTimeoutSeconds * 1000, recheckMs: config.recheckSeconds * 1000 };
   const shardCount = shardCountOf(config.fleetSize);
   const client = new DynamoDBClient({
     maxAttempts: 1, // the table tries again itself, for as long as the request's deadline allows
-    requestHandler: new KeptConnections({
-      connectionTimeout: 1_000,
-      requestTimeout: 2_000,
-      throwOnRequestTimeout: true,
-    }),
+    requestHandler: new KeptConnections(
+      { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true },
+      { onDate: (date, sent) => clock.dated(date, sent) },
+    ),
   });
   const secret = new SecretsManagerSecret(config.secretId);
   const connection = new HttpsClientAuthConnection({

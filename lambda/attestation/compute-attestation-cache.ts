@@ -17,15 +17,9 @@ import {
   purged,
   withAlarm,
 } from '../trust/entry.ts';
-import { findInMemory } from './look-up.ts';
+import { findInMemory, type HostAttestation, LATE, NOT_A_HOST, PENDING } from './look-up.ts';
 import { firstPauseEnd, type Freshness, freshnessOf, isDue, isEnding, isLeftLate } from '../trust/freshness.ts';
-import { hourOf, isOver } from '../trust/time.ts';
-
-/**
- * What the cache says of a host; `pending` where no answer came in time, `late` where only one did that was too old when it
- * came and has served, `unknown` for a name that is not polled.
- */
-export type HostAttestation = Finding | { readonly level: 'unknown'; readonly reason: 'pending' | 'late' | 'unknown' };
+import { hourOf, isOver, isYounger, LONG_AGO, type Moment } from '../trust/time.ts';
 
 export interface ComputeAttestationCacheOptions extends HostResolverOptions {
   /** Names that do not match are unknown without a poll. */
@@ -40,9 +34,6 @@ export interface Refreshed {
   readonly retryAt: number | undefined;
 }
 
-const PENDING: HostAttestation = { level: 'unknown', reason: 'pending' };
-const LATE: HostAttestation = { level: 'unknown', reason: 'late' };
-const NOT_A_HOST: HostAttestation = { level: 'unknown', reason: 'unknown' };
 /** What is kept of the time for an answer to render it. */
 const RENDER_MS = 100;
 /** How long a request waits for the stamp that hosts were asked about, and the shortest pause between two stamps. */
@@ -61,8 +52,8 @@ export class ComputeAttestationCache {
   readonly #shards: Shards;
   readonly #resolver: HostResolver;
   #lookUps = 0;
-  #stampAfter = -Infinity;
-  #renewAfter = -Infinity;
+  #stamped = LONG_AGO;
+  #renewed = LONG_AGO;
 
   constructor(options: ComputeAttestationCacheOptions) {
     this.#options = options;
@@ -92,11 +83,11 @@ export class ComputeAttestationCache {
 
   /** Has hosts renewed whose attestation ends soon, where requests have no time to poll: else they would find it at its end. */
   async #renew(hosts: readonly string[], waiter: Waiter): Promise<void> {
-    const now = this.#options.clock.now();
-    if (!isOver(this.#renewAfter, now) || !this.#resolver.handsOver(waiter)) return;
-    this.#renewAfter = now + RENEW_PAUSE_MS;
-    const { deadline } = waiter.invocation;
-    await this.#resolver.renewEnding(this.#shards.byShard(new Set(hosts)), Math.min(now + RENEW_MS, deadline.stopAt));
+    const now = this.#options.clock.moment();
+    if (isYounger(this.#renewed, RENEW_PAUSE_MS, now) || !this.#resolver.handsOver(waiter)) return;
+    this.#renewed = now;
+    const by = Math.min(now.monotonic + RENEW_MS, waiter.invocation.deadline.stopAt);
+    await this.#resolver.renewEnding(this.#shards.byShard(new Set(hosts)), by);
   }
 
   /**
@@ -105,10 +96,11 @@ export class ComputeAttestationCache {
    */
   async #stamp(hosts: readonly string[], { invocation }: Waiter): Promise<void> {
     const { clock } = this.#options;
-    const now = clock.now();
-    const until = Math.min(now + STAMP_MS, invocation.deadline.stopAt);
-    if (!isOver(this.#stampAfter, now) || isOver(until, now)) return;
-    this.#stampAfter = now + STAMP_PAUSE_MS;
+    const moment = clock.moment();
+    const until = Math.min(moment.monotonic + STAMP_MS, invocation.deadline.stopAt);
+    if (isYounger(this.#stamped, STAMP_PAUSE_MS, moment) || isOver(until, moment.monotonic)) return;
+    this.#stamped = moment;
+    const now = clock.timeOf(moment);
     const isOld = (host: string): boolean => isUnstamped(this.#shards.memory.get(host)?.entry ?? NO_ENTRY, now);
     const old = hosts.filter(isOld);
     const writes = Array.from(this.#shards.byShard(new Set(old)), ([shard, names]) =>
@@ -129,7 +121,7 @@ export class ComputeAttestationCache {
     let found: HostAttestation[] = [];
     let isStampDue = false;
     let isRenewalDue = false;
-    while (missing.size > 0 && !isOver(deadline.stopAt, clock.now())) {
+    while (missing.size > 0 && !isOver(deadline.stopAt, clock.monotonic())) {
       await this.#resolver.resolve(this.#shards.byShard(missing), waiter);
       ({ found, missing, isStampDue, isRenewalDue } = this.#lookUp(hosts, waiter));
     }
@@ -149,16 +141,21 @@ export class ComputeAttestationCache {
     return found;
   }
 
+  /** Looks at the shards of hosts, as far as they were not looked at lately. */
+  look(hosts: readonly string[], until: number): Promise<void> {
+    return this.#shards.look(this.#shards.byShard(new Set(hosts)).keys(), until);
+  }
+
   /** Attests hosts for later requests. The invocation says what is new enough. */
   async refresh(hosts: readonly string[], invocation: Invocation): Promise<Refreshed> {
     const { clock, hostPattern, timing } = this.#options;
-    const { arrivedAt } = invocation.deadline;
     const { renewSince } = invocation.refresh ?? {};
     const waiter = new Waiter(invocation);
     const names = hosts.filter((host) => hostPattern?.test(host) !== false);
     const byShard = this.#shards.byShard(new Set(names));
     await this.#resolver.resolve(byShard, waiter);
     const now = clock.now();
+    const { arrivedAt } = invocation.deadline;
     let attested = 0;
     let retryAt: number | undefined;
     for (const [shard, shardHosts] of byShard) {
@@ -210,7 +207,7 @@ export class ComputeAttestationCache {
       readonly unknownAlarmMs: number;
       /** In the shards of these hosts; in all where none are given. */
       readonly hosts?: readonly string[] | undefined;
-      /** When to stop trying, epoch milliseconds. */
+      /** When to stop trying, by the monotonic clock. */
       readonly until: number;
     },
   ): Promise<number> {
@@ -240,13 +237,15 @@ export class ComputeAttestationCache {
   /**
    * Forgets what is known of hosts, here at once and in every other environment within five seconds. The mark stays, so that
    * the result of a poll which is under way is dropped.
-   * @param until when to stop trying, epoch milliseconds
+   * @param until when to stop trying, by the monotonic clock
    * @returns whether the table has the mark
    */
   async purge(hosts: readonly string[], until: number): Promise<boolean> {
-    const at = this.#options.clock.now();
+    const { clock } = this.#options;
+    const asked = clock.moment();
+    const apply = (_host: string, entry: Entry, now: number): Entry => purged(entry, clock.timeOf(asked), now);
     const writes = Array.from(this.#shards.byShard(new Set(hosts)), ([shard, names]) =>
-      shard.write({ hosts: names, apply: (_host, entry) => purged(entry, at, at), until }),
+      shard.write({ hosts: names, apply, until }),
     );
     return (await Promise.all(writes)).every((written) => written);
   }
@@ -257,14 +256,15 @@ export class ComputeAttestationCache {
     waiter: Waiter,
   ): { found: HostAttestation[]; missing: Set<string>; isStampDue: boolean; isRenewalDue: boolean } {
     const { clock, hostPattern, timing } = this.#options;
-    const now = clock.now();
+    const moment = clock.moment();
+    const now = clock.timeOf(moment);
     const { arrivedAt } = waiter.invocation.deadline;
     let isStampDue = false;
     let isRenewalDue = false;
     const judge = ({ entry, shard }: Cell<ShardActor>): Finding | undefined => {
       isStampDue ||= isUnstamped(entry, now);
       isRenewalDue ||= isEnding(entry, now, now, timing);
-      return shard.serves(now) ? finding(entry, now, arrivedAt, timing) : undefined;
+      return shard.serves(moment) ? finding(entry, now, arrivedAt, timing) : undefined;
     };
     const found: (HostAttestation | undefined)[] = findInMemory(hosts, this.#shards.memory, ++this.#lookUps, judge);
     const missing = new Set<string>();
@@ -276,7 +276,7 @@ export class ComputeAttestationCache {
         continue;
       }
       if (found[i] !== undefined) continue;
-      const attestation = this.#lookUpDecided(host, this.#shards.memory.get(host), waiter, now);
+      const attestation = this.#lookUpDecided(host, this.#shards.memory.get(host), waiter, moment);
       if ((attestation === PENDING || attestation === LATE) && !waiter.leftOut.has(host)) missing.add(host);
       found[i] = attestation;
     }
@@ -284,11 +284,12 @@ export class ComputeAttestationCache {
   }
 
   /** For a host that memory alone does not decide: this request may have decided it before. */
-  #lookUpDecided(host: string, cell: Cell<ShardActor> | undefined, waiter: Waiter, now: number): HostAttestation {
-    const { timing } = this.#options;
+  #lookUpDecided(host: string, cell: Cell<ShardActor> | undefined, waiter: Waiter, moment: Moment): HostAttestation {
+    const { clock, timing } = this.#options;
+    const now = clock.timeOf(moment);
     const decided: Entry | undefined = waiter.decided.get(host);
     const known = cell && decided ? merge(decided, cell.entry, now) : (decided ?? cell?.entry);
-    if (known === undefined || !(cell?.shard ?? this.#shards.of(host)).serves(now)) return PENDING;
+    if (known === undefined || !(cell?.shard ?? this.#shards.of(host)).serves(moment)) return PENDING;
     const found = decided && finding(known, now, waiter.invocation.deadline.arrivedAt, timing);
     return found ?? (isLeftLate(known) ? LATE : PENDING);
   }

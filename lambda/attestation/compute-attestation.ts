@@ -3,7 +3,8 @@ import type { Invocation } from '../polling/waiter.ts';
 import { isLate, isUsable, usableUntil } from '../trust/attestation.ts';
 import type { Reason, RequiredTrust } from '../trust/reason.ts';
 import type { Timing } from '../trust/time.ts';
-import type { ComputeAttestationCache, HostAttestation } from './compute-attestation-cache.ts';
+import type { ComputeAttestationCache } from './compute-attestation-cache.ts';
+import type { HostAttestation } from './look-up.ts';
 
 export interface Verdicts {
   /** Why each host does or does not pass, in the order of the hosts; undefined where every host passes unasked. */

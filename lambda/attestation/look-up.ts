@@ -3,6 +3,16 @@ import type { Cell } from '../table/shard-memory.ts';
 import type { Finding } from '../trust/entry.ts';
 
 /**
+ * What the cache says of a host; `pending` where no answer came in time, `late` where only one did that was too old when it
+ * came and has served, `unknown` for a name that is not polled.
+ */
+export type HostAttestation = Finding | { readonly level: 'unknown'; readonly reason: 'pending' | 'late' | 'unknown' };
+
+export const PENDING: HostAttestation = { level: 'unknown', reason: 'pending' };
+export const LATE: HostAttestation = { level: 'unknown', reason: 'late' };
+export const NOT_A_HOST: HostAttestation = { level: 'unknown', reason: 'unknown' };
+
+/**
  * The one loop that every host of every request goes through: nothing in it but what it needs. A cell is judged once for
  * all of its hosts.
  * @param lookUp a number that no look-up before had

@@ -19,7 +19,7 @@ export class Announcer {
     this.#bus = bus;
   }
 
-  /** @param until when to stop trying to write, epoch milliseconds */
+  /** @param until when to stop trying to write, by the monotonic clock */
   async announce(places: readonly Place[], until: number): Promise<void> {
     const news = places.flatMap(({ shard, host }) => {
       const unannounced = shard.stored(host)?.unannounced ?? [];

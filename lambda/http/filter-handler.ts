@@ -41,7 +41,7 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
     const client = checkClient(event, config.clients);
     if (client !== undefined) log.note(event, { client });
     const deadline = newDeadline({
-      now: clock.now(),
+      clock,
       limitMs: protocol.limitMs(config),
       timeEpoch: event.requestContext?.timeEpoch,
       remainingMs: context.getRemainingTimeInMillis?.(),

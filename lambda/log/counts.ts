@@ -25,6 +25,7 @@ export type CountName =
   | 'LateVtimes'
   | 'ZonelessVtimes'
   | 'TableFaults'
+  | 'ClockFaults'
   | 'TableConflicts'
   | 'DamagedShards'
   | 'InternalFaults';
@@ -32,9 +33,9 @@ export type CountName =
 /**
  * What is measured rather than counted: the days until the client certificate ends, how many milliseconds the newest
  * vtime of a reply lies before its receipt (negative where the service's clock is ahead), and how many seconds ago the oldest
- * of the attestations was received that still hold.
+ * of the attestations was received that still hold; and how many milliseconds the environment's clock is ahead of DynamoDB's (negative where it is behind).
  */
-export type MeasureName = 'CertificateDaysLeft' | 'VtimeDifference' | 'OldestAttestation';
+export type MeasureName = 'CertificateDaysLeft' | 'VtimeDifference' | 'OldestAttestation' | 'ClockDifference';
 
 /** Faults of one kind since the last request: how many, and the cause of the first. */
 export interface Fault {

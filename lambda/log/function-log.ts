@@ -6,6 +6,7 @@ const UNITS: Readonly<Record<MeasureName, Metric['unit']>> = {
   CertificateDaysLeft: 'None',
   VtimeDifference: 'Milliseconds',
   OldestAttestation: 'Seconds',
+  ClockDifference: 'Milliseconds',
 };
 
 /** What is said of one invocation. */

@@ -14,7 +14,7 @@ export interface ClaimOptions {
   readonly isNeeded: (host: string, now: number) => boolean;
   /** Whether a request asks about the host: that is stamped on it. */
   readonly isAsked: (host: string) => boolean;
-  /** When to stop trying, epoch milliseconds. */
+  /** When to stop trying, by the monotonic clock. */
   readonly until: number;
 }
 
@@ -60,7 +60,7 @@ export class Claims {
   /**
    * Writes what came of hosts, with the end of this environment's claims on them; what the table does not take is at least
    * remembered.
-   * @param until when to stop trying, epoch milliseconds
+   * @param until when to stop trying, by the monotonic clock
    */
   async write(places: readonly Place<ShardActor>[], outcome: Outcome, until: number): Promise<void> {
     const apply = (host: string, entry: Entry, now: number, hasRoom: boolean): Entry => {

@@ -2,7 +2,7 @@ import type { LambdaClient } from '@aws-sdk/client-lambda';
 import type { Clock } from '../clock.ts';
 import { KeptConnections } from '../kept-connections.ts';
 import type { Counts } from '../log/counts.ts';
-import { isOver } from '../trust/time.ts';
+import { isYounger, LONG_AGO } from '../trust/time.ts';
 
 /** What `refresh` is invoked with: hosts to attest. */
 export interface HandedOver {
@@ -28,7 +28,7 @@ export class HandOver {
   readonly #clock: Clock;
   readonly #counts: Counts;
   #client: LambdaClient | undefined;
-  #failedAt = -Infinity;
+  #failed = LONG_AGO;
 
   constructor(functionName: string, { clock, counts }: { readonly clock: Clock; readonly counts: Counts }) {
     this.#functionName = functionName;
@@ -38,7 +38,7 @@ export class HandOver {
 
   /** Whether it is worth a try: the last call did not just fail. */
   isUp(): boolean {
-    return isOver(this.#failedAt + PAUSE_MS, this.#clock.now());
+    return !isYounger(this.#failed, PAUSE_MS, this.#clock.moment());
   }
 
   /**
@@ -72,7 +72,7 @@ export class HandOver {
       this.#counts.add('HandOvers');
       return [];
     } catch (error) {
-      this.#failedAt = this.#clock.now();
+      this.#failed = this.#clock.moment();
       this.#counts.fault('HandOversFailed', error);
       return handedOver.hosts;
     }

@@ -74,7 +74,7 @@ export class HostResolver {
     this.#situation.leave(hostsByShard, waiter);
     this.#goOn();
     await waitUntil(by, this.#unwantedEnded(by), clock);
-    if (refresh !== undefined || handOver?.isUp() !== true || isOver(by - LEAVE_MS, clock.now())) return;
+    if (refresh !== undefined || handOver?.isUp() !== true || isOver(by - LEAVE_MS, clock.monotonic())) return;
     await this.#handOverBeside(leftBy(waiter, hostsByShard, this.#situation, this.#around()), by);
   }
 
@@ -103,7 +103,7 @@ export class HostResolver {
       if (unwanted.length === 0) break;
       await Promise.all(unwanted.map(([work]) => work));
     }
-    await waitUntil(Math.min(by, clock.now() + BESIDE_MS), Promise.all(this.#beside), clock);
+    await waitUntil(Math.min(by, clock.monotonic() + BESIDE_MS), Promise.all(this.#beside), clock);
   }
 
   /** Has everything that is to be done now be done, once all that is going on at this moment is known. */
@@ -245,7 +245,7 @@ export class HostResolver {
     } finally {
       this.#situation.written(batch);
     }
-    if (announcer !== undefined) this.#doBeside(announcer.announce(targets, clock.now() + GRACE_MS));
+    if (announcer !== undefined) this.#doBeside(announcer.announce(targets, clock.monotonic() + GRACE_MS));
   }
 
   /** Hands hosts over; who gets them claims them as it begins. */
@@ -277,7 +277,7 @@ export class HostResolver {
   /** When to give up writing a result: not so late that the answers which wait for it would be. */
   #writeBy({ targets }: Batch): number {
     const { clock, table } = this.#options;
-    const now = clock.now();
+    const now = clock.monotonic();
     const deadlines = Array.from(this.#situation.wanted.waitersOf(targets), ({ invocation }) => invocation.deadline);
     if (table.isDown() || deadlines.length === 0) return now + GRACE_MS;
     const tableBy = Math.max(now, ...deadlines.map((deadline) => deadline.tableBy));
@@ -285,7 +285,7 @@ export class HostResolver {
   }
 
   #tableBy(shard: ShardActor): number {
-    return this.#situation.wanted.tableBy(shard) ?? this.#options.clock.now();
+    return this.#situation.wanted.tableBy(shard) ?? this.#options.clock.monotonic();
   }
 }
 

@@ -43,7 +43,7 @@ export function nextSteps<S extends KnownShard>(situation: Situation<S>, around:
   const shards = situation.wanted.shards;
   for (const [shard, wanted] of shards) {
     const isReread = reread === 'due' && wanted.waits;
-    const isOld = !shard.serves(around.now) && !looked.has(shard);
+    const isOld = !shard.serves() && !looked.has(shard);
     const isDue = !looking.has(shard) && (isReread || isOld);
     if (isDue) looks.push({ shard, consistency: isReread ? 'strong' : 'eventual' });
     if (!wanted.isChanged) continue;

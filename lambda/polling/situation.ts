@@ -1,7 +1,7 @@
 import type { ShardActor } from '../table/shard-actor.ts';
 import { type Entry } from '../trust/entry.ts';
 import { hasNewsSince } from '../trust/freshness.ts';
-import { isOver } from '../trust/time.ts';
+import { isOver, isSince } from '../trust/time.ts';
 import { HANDED_MS } from './hand-over.ts';
 import { type Batch, type Claimed, isProbe, isWaiting } from './batch.ts';
 import type { PollEnd, Polled } from './outcome.ts';
@@ -142,7 +142,9 @@ export class Situation<S extends KnownShard = ShardActor> {
   /** Whether a host was handed over so short a time ago that it is not again: nothing has come of it yet. */
   readonly wasHandedOver = (host: string, entry: Entry, now: number): boolean => {
     const handedAt = this.#handedAt.get(host);
-    return handedAt !== undefined && !isOver(handedAt + HANDED_MS, now) && !hasNewsSince(entry, handedAt);
+    // What lies ahead was stamped before the clock was set right: nobody knows how long ago.
+    const isRecent = handedAt !== undefined && !isOver(handedAt + HANDED_MS, now) && isSince(now, handedAt);
+    return isRecent && !hasNewsSince(entry, handedAt);
   };
 
   /** Hosts are being handed over. */

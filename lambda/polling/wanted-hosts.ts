@@ -6,7 +6,7 @@ import type { Waiter } from './waiter.ts';
 
 /** As much of a shard as decisions need: what is known of its hosts, and whether that was looked at lately. */
 export interface KnownShard {
-  serves(now: number): boolean;
+  serves(): boolean;
   known(host: string, now: number): Entry;
   /** How much of its room for newcomers is taken. */
   roomTaken(now: number): RoomTaken;

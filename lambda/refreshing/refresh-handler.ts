@@ -25,7 +25,7 @@ export function refreshHandler(getParts: () => RefresherParts, log: FunctionLog)
       const parts = getParts();
       const remainingMs = context.getRemainingTimeInMillis?.();
       const { clock } = parts;
-      const deadline = newDeadline({ now: clock.now(), limitMs: LIMIT_MS, remainingMs });
+      const deadline = newDeadline({ clock, limitMs: LIMIT_MS, remainingMs });
       const refresh = new Refresher(parts, deadline.answerBy);
       const result = handedOver === undefined ? await refresh.round() : await refresh.takeOver(handedOver);
       log.say({

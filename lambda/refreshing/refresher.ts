@@ -32,7 +32,7 @@ export class Refresher {
   readonly #parts: RefresherParts;
   readonly #endsAt: number;
 
-  /** @param endsAt when the invocation must have ended, epoch milliseconds */
+  /** @param endsAt when the invocation must have ended, by the monotonic clock */
   constructor(parts: RefresherParts, endsAt: number) {
     this.#parts = parts;
     this.#endsAt = endsAt;
@@ -45,21 +45,30 @@ export class Refresher {
    */
   async takeOver({ hosts, at }: HandedOver): Promise<RefreshResult> {
     const { cache, clock, counts } = this.#parts;
-    const startedAt = clock.now();
+    const started = clock.moment();
     const names = [...new Set(hosts)];
-    if (at !== undefined && isOver(at + HANDED_MS, startedAt)) {
+    const isLate = (): boolean => at !== undefined && isOver(at + HANDED_MS, clock.timeOf(started));
+    // The table's answer sets a clock right by which everything would be late.
+    if (isLate()) await cache.look(names, this.#readBy());
+    if (isLate()) {
       counts.add('HandOversLate');
       return { kind: 'handed over', hosts: names.length, attested: 0, renewed: 0, due: names.length };
     }
-    const endsAt = Math.min(this.#endsAt, startedAt + TAKE_OVER_MS);
+    const endsAt = Math.min(this.#endsAt, started.monotonic + TAKE_OVER_MS);
     const refresh = (): Promise<Refreshed> => cache.refresh(names, newInvocation(this.#deadline(endsAt), {}));
     const first = await refresh();
     const { retryAt } = first;
-    const isWorthIt = retryAt !== undefined && !isOver(endsAt, retryAt);
-    if (isWorthIt) await clock.wait(retryAt - clock.now());
+    const pauseMs = retryAt === undefined ? Infinity : retryAt - clock.now();
+    const isWorthIt = !isOver(endsAt, clock.monotonic() + pauseMs);
+    if (isWorthIt) await clock.wait(pauseMs);
     const { attested } = isWorthIt ? await refresh() : first;
     await this.#announce(names);
-    return { kind: 'handed over', hosts: names.length, attested, ...this.#freshness(names, { startedAt }) };
+    return {
+      kind: 'handed over',
+      hosts: names.length,
+      attested,
+      ...this.#freshness(names, { startedAt: clock.timeOf(started) }),
+    };
   }
 
   /**
@@ -68,21 +77,24 @@ export class Refresher {
    */
   async round(): Promise<RefreshResult> {
     const { cache, clock, config } = this.#parts;
-    const startedAt = clock.now();
-    const renewSince = startedAt - config.recheckSeconds * 1000;
+    const started = clock.moment();
+    const renewSince = (): number => clock.timeOf(started) - config.recheckSeconds * 1000;
     const { hosts, unread } = await cache.hostsAskedAbout(this.#readBy());
     await clock.wait(Math.random() * LONGEST_JITTER_MS);
-    let attested = 0;
-    for (let pass = 1, retryAt: number | undefined = startedAt; retryAt !== undefined; pass++) {
-      await clock.wait(retryAt - clock.now());
-      const refreshed: Refreshed = await cache.refresh(hosts, newInvocation(this.#deadline(), { renewSince }));
-      ({ attested, retryAt } = refreshed);
-      const { renewed } = this.#freshness(hosts, { startedAt });
+    let attested: number;
+    for (let pass = 1; ; pass++) {
+      const invocation = newInvocation(this.#deadline(), { renewSince: renewSince() });
+      const refreshed = await cache.refresh(hosts, invocation);
+      attested = refreshed.attested;
+      const { renewed } = this.#freshness(hosts, { startedAt: clock.timeOf(started) });
       // A service that answers nobody is left alone until the next round.
-      if (pass === MOST_PASSES || renewed === 0 || isOver(this.#endsAt, retryAt ?? startedAt)) break;
+      if (refreshed.retryAt === undefined || pass === MOST_PASSES || renewed === 0) break;
+      const pauseMs = refreshed.retryAt - clock.now();
+      if (isOver(this.#endsAt, clock.monotonic() + pauseMs)) break;
+      await clock.wait(pauseMs);
     }
     const unreadByNow = await this.#announce();
-    const freshness = this.#freshness(hosts, { startedAt, since: renewSince });
+    const freshness = this.#freshness(hosts, { startedAt: clock.timeOf(started), since: renewSince() });
     const result: RefreshResult = { kind: 'schedule', hosts: hosts.length, attested, ...freshness };
     if (unread + unreadByNow > 0) throw new UnreadTableError(unread || unreadByNow, cache.shardCount, result);
     return result;
@@ -108,11 +120,11 @@ export class Refresher {
   }
 
   #readBy(): number {
-    return Math.min(this.#deadline().tableBy, this.#parts.clock.now() + READ_MS);
+    return Math.min(this.#deadline().tableBy, this.#parts.clock.monotonic() + READ_MS);
   }
 
   #deadline(endsAt = this.#endsAt): Deadline {
-    const now = this.#parts.clock.now();
-    return newDeadline({ now, limitMs: endsAt - now });
+    const { clock } = this.#parts;
+    return newDeadline({ clock, limitMs: endsAt - clock.monotonic() });
   }
 }

@@ -54,13 +54,13 @@ export class AttestationService {
   async doAttestation(hosts: readonly string[], signal: AbortSignal): Promise<PollResult> {
     const body = JSON.stringify({ count: hosts.length, hosts });
     const maxBytes = FIXED_BYTES + BYTES_PER_HOST * hosts.length;
-    const sentAt = this.#clock.now();
+    const sent = this.#clock.moment();
     const answer = await this.#connection.post(this.#path, body, { signal, maxBytes });
     const receivedAt = this.#clock.now();
     checkStatus(answer.status, hosts.length);
     const reply = parsePollReply(parseJson(answer.body), new Set(hosts), receivedAt);
     if (reply === undefined) throw new PollError('bad-reply', 'the answer is not a JSON object with an array "hosts"');
-    return { ...reply, sentAt, receivedAt };
+    return { ...reply, sentAt: this.#clock.timeOf(sent), receivedAt };
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Secret } from './client-certificate.ts';
 import { waitUntil, type Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
+import { ageOf } from '../trust/time.ts';
 import { ignore, SecretWatch, type CertificateVersion } from './secret-watch.ts';
 
 /** How old a look at the secret may be. */
@@ -46,12 +47,12 @@ export class ClientCertificateSource {
    */
   async get(): Promise<CertificateVersion> {
     const { clock } = this.#options;
-    const now = clock.now();
+    const by = clock.monotonic() + LOOK_WAIT_MS;
     if (this.#inUse === undefined) {
-      await this.#look(now);
-    } else if (this.#current.isDue(now - LOOK_EVERY_MS)) {
-      const looked = this.#look(now).then(() => this.#use(this.#current.certificate));
-      await waitUntil(now + LOOK_WAIT_MS, looked.catch(ignore), clock);
+      await this.#look(0);
+    } else if (this.#current.isDue(LOOK_EVERY_MS)) {
+      const looked = this.#look(0).then(() => this.#use(this.#current.certificate));
+      await waitUntil(by, looked.catch(ignore), clock);
     }
     if (this.#inUse === undefined) throw new Error('a look that found no certificate did not say why');
     return this.#inUse;
@@ -64,15 +65,16 @@ export class ClientCertificateSource {
    */
   async getAnother(refused: Refused, signal: AbortSignal): Promise<CertificateVersion | undefined> {
     const { clock } = this.#options;
-    await this.#look(clock.now() - REFUSAL_PAUSE_MS).catch(ignore);
+    await this.#look(REFUSAL_PAUSE_MS).catch(ignore);
     const next = await this.#untried(refused);
     const wasAccepted = [...refused.versions].some((version) => this.#accepted.has(version));
     if (next !== undefined || refused.hasWaited || !wasAccepted) return next;
     refused.hasWaited = true;
-    const last = this.#current.lookedAt;
-    await clock.wait(Math.min(REFUSAL_PAUSE_MS, last + REFUSAL_PAUSE_MS - clock.now()), signal);
+    const last = this.#current.looked;
+    await clock.wait(REFUSAL_PAUSE_MS - ageOf(last, clock.moment()), signal);
     if (signal.aborted) return undefined;
-    await this.#look(last).catch(ignore);
+    // Where somebody else has begun a look meanwhile, that one is waited for.
+    await this.#look(this.#current.looked === last ? 0 : Infinity).catch(ignore);
     return this.#untried(refused);
   }
 
@@ -94,10 +96,10 @@ export class ClientCertificateSource {
     counts.measure('CertificateDaysLeft', Math.round(((certificate.notAfter - clock.now()) / DAY_MS) * 100) / 100);
   }
 
-  /** Looks at AWSCURRENT, unless a look has begun since a time; a new one is used at once. */
-  async #look(since: number): Promise<void> {
+  /** Looks at AWSCURRENT, unless a look has begun in the last so many milliseconds; a new one is used at once. */
+  async #look(spanMs: number): Promise<void> {
     try {
-      await this.#current.lookSince(since);
+      await this.#current.look(spanMs);
     } finally {
       const { certificate } = this.#current;
       if (certificate !== this.#seen) {
@@ -112,7 +114,7 @@ export class ClientCertificateSource {
   async #untried({ versions }: Refused): Promise<CertificateVersion | undefined> {
     const isUntried = (one: CertificateVersion | undefined): boolean => one !== undefined && !versions.has(one.version);
     if (isUntried(this.#current.certificate)) return this.#current.certificate;
-    await this.#previous.lookSince(this.#options.clock.now() - REFUSAL_PAUSE_MS).catch(ignore);
+    await this.#previous.look(REFUSAL_PAUSE_MS).catch(ignore);
     const previous = this.#previous.certificate;
     if (previous === undefined || !isUntried(previous)) return undefined;
     // Whom to trust is the current secret's to say: an authority that was taken out must not come back by a refusal.

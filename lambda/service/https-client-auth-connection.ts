@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
 import { PollError } from '../errors.ts';
 import { SAFE_IDLE_MS } from '../kept-connections.ts';
-import { isOver, isSince } from '../trust/time.ts';
+import { isYounger } from '../trust/time.ts';
 import { isRefusal, loginError } from './refusal.ts';
 import type { CertificateVersion } from './secret-watch.ts';
 import type { Fault, TlsConnection } from './tls-connection.ts';
@@ -113,7 +113,7 @@ export class HttpsClientAuthConnection implements Connection {
    */
   async #sendOverKept(kept: TlsConnection, post: Post, open: () => TlsConnection): Promise<Outcome> {
     const { clock, counts } = this.#options;
-    const isFresh = !isOver(kept.idleSince + FRESH_MS, clock.now());
+    const isFresh = isYounger(kept.idleSince, FRESH_MS, clock.moment());
     const first = this.#send(kept, post);
     if (isFresh || !(await this.#isLate(kept, first))) return first;
     counts.add('ResentPolls');
@@ -152,10 +152,10 @@ export class HttpsClientAuthConnection implements Connection {
   async #send(connection: TlsConnection, { path, body, limits, refused }: Post): Promise<Outcome> {
     const { certificates, clock } = this.#options;
     const isAnother = refused.versions.size > 0;
-    const sentAt = clock.now();
+    const sentAt = clock.monotonic();
     try {
       const answer = await connection.post(path, body, limits);
-      this.#slowestMs = Math.max(clock.now() - sentAt, this.#slowestMs * FADING);
+      this.#slowestMs = Math.max(clock.monotonic() - sentAt, this.#slowestMs * FADING);
       if (!isRefusal(answer.status)) {
         this.#keep(connection);
         return { answer };
@@ -175,12 +175,11 @@ export class HttpsClientAuthConnection implements Connection {
 
   /** A connection that may be used again, if there is one; those that may not are closed. */
   #take({ version, certificate }: CertificateVersion): TlsConnection | undefined {
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.moment();
     const usable: TlsConnection[] = [];
     for (const connection of this.#idle) {
       // Its own timer does not run while the environment is frozen.
-      const { idleSince } = connection;
-      const isFresh = isSince(now, idleSince) && !isOver(idleSince + SAFE_IDLE_MS, now);
+      const isFresh = isYounger(connection.idleSince, SAFE_IDLE_MS, now);
       const made = connection.certificate;
       const isSame = made.version === version && made.certificate.ca === certificate.ca;
       if (connection.isOpen && isFresh && isSame) usable.push(connection);
@@ -192,7 +191,7 @@ export class HttpsClientAuthConnection implements Connection {
   }
 
   #keep(connection: TlsConnection): void {
-    connection.idleSince = this.#options.clock.now();
+    connection.idleSince = this.#options.clock.moment();
     this.#idle.push(connection);
   }
 }

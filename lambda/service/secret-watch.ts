@@ -2,7 +2,7 @@ import { type ClientCertificate, parseSecret, type Secret, type SecretStage } fr
 import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
 import { ClientCertificateError } from '../errors.ts';
-import { isSince } from '../trust/time.ts';
+import { isYounger, LONG_AGO, type Moment } from '../trust/time.ts';
 
 /** A certificate, and the version of the secret that it came with. */
 export interface CertificateVersion {
@@ -21,7 +21,7 @@ export class SecretWatch {
   readonly #stage: SecretStage;
   readonly #options: SecretWatchOptions;
   #certificate: CertificateVersion | undefined;
-  #lookedAt = -Infinity;
+  #looked = LONG_AGO;
   #looking: Promise<void> | undefined;
 
   constructor(stage: SecretStage, options: SecretWatchOptions) {
@@ -33,35 +33,35 @@ export class SecretWatch {
     return this.#certificate;
   }
 
-  /** When the last look began, epoch milliseconds. */
-  get lookedAt(): number {
-    return this.#lookedAt;
+  /** When the last look began. */
+  get looked(): Moment {
+    return this.#looked;
   }
 
-  /** Whether no look has begun since a time. One in the future was stamped by a clock that was set back. */
-  isDue(since: number): boolean {
-    return isSince(since, this.#lookedAt) || !isSince(this.#options.clock.now(), this.#lookedAt);
+  /** Whether no look has begun in the last so many milliseconds. */
+  isDue(spanMs: number): boolean {
+    return !isYounger(this.#looked, spanMs, this.#options.clock.moment());
   }
 
   /**
-   * Looks at the secret, unless a look has begun since a time; one that is under way is everybody's.
+   * Looks at the secret, unless a look has begun in the last so many milliseconds; one that is under way is everybody's.
    * @throws {ClientCertificateError} where the look failed; that is counted, and what was seen before stays
    */
-  lookSince(since: number): Promise<void> {
+  look(spanMs: number): Promise<void> {
     if (this.#looking !== undefined) return this.#looking;
-    if (!this.isDue(since)) return Promise.resolve();
-    this.#lookedAt = this.#options.clock.now();
-    this.#looking = this.#look().finally(() => (this.#looking = undefined));
+    if (!this.isDue(spanMs)) return Promise.resolve();
+    this.#looked = this.#options.clock.moment();
+    this.#looking = this.#read().finally(() => (this.#looking = undefined));
     return this.#looking;
   }
 
   /** As if it had never looked. */
   forget(): void {
     this.#certificate = undefined;
-    this.#lookedAt = -Infinity;
+    this.#looked = LONG_AGO;
   }
 
-  async #look(): Promise<void> {
+  async #read(): Promise<void> {
     const { clock, counts, secret } = this.#options;
     try {
       const value = await secret.read(this.#stage);

@@ -6,6 +6,7 @@ import { buildConnector, Client } from 'undici';
 import type { HttpAnswer, PostLimits } from './attestation-service.ts';
 import { abortable } from './abortable.ts';
 import { PollError } from '../errors.ts';
+import { LONG_AGO } from '../trust/time.ts';
 import { asksForLogin } from './refusal.ts';
 import type { CertificateVersion } from './secret-watch.ts';
 import { explainTlsFault, ServerTlsFault } from './server-tls-fault.ts';
@@ -40,7 +41,7 @@ export interface TlsConnectionOptions {
 export class TlsConnection {
   readonly certificate: CertificateVersion;
   /** Epoch milliseconds; kept by who keeps the connection. */
-  idleSince = 0;
+  idleSince = LONG_AGO;
   /** The status of the answer that came last, complete or not. */
   status: number | undefined;
   /** Whether that answer asks for a login. */

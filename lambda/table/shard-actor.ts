@@ -3,9 +3,9 @@ import type { Clock } from '../clock.ts';
 import { TableError } from '../errors.ts';
 import type { Counts } from '../log/counts.ts';
 import { type Entry, isKept, merge, NO_ENTRY } from '../trust/entry.ts';
-import { isOver, type Timing } from '../trust/time.ts';
+import { doClocksAgree, isOver, isYounger, laterOf, LONG_AGO, type Moment, type Timing } from '../trust/time.ts';
 import { isIn, ROOM_FOR_NEWCOMERS, roomOf, type RoomTaken, roomTakenBy, roomTakenByAll } from './newcomers.ts';
-import { nextVersion, shardOf } from './shard.ts';
+import { believedEntries, nextVersion, shardOf } from './shard.ts';
 import { type Cell, ShardMemory } from './shard-memory.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
 
@@ -14,6 +14,8 @@ const MEMORY_SERVES_MS = 5_000;
 const LONGEST_CONFLICT_PAUSE_MS = 200;
 /** A lost race is no fault of the table; so many, and no time left, are. */
 const LEAST_CONFLICTS = 8;
+/** How often a shard is read at most before it is written. */
+const MOST_READS = 2;
 
 /** What a write does to the entries of some hosts. It may be worked out several times, each time on newer entries. */
 export interface Change {
@@ -23,7 +25,7 @@ export interface Change {
    * @param hasRoom whether the host is in the shard already, or there is room for it, should it be a newcomer still
    */
   readonly apply: (host: string, entry: Entry, now: number, hasRoom: boolean) => Entry;
-  /** When to stop trying, epoch milliseconds. */
+  /** When to stop trying, by the monotonic clock. */
   readonly until: number;
 }
 
@@ -55,10 +57,11 @@ export class ShardActor {
   readonly #count: number;
   #stored: StoredShard = { version: undefined, entries: new Map() };
   /** When what is known was last seen to be the table's newest, by a strong read or a write. */
-  #currentAt = -Infinity;
-  #servesUntil = -Infinity;
-  /** Until when what is known counts as read: memory may serve for longer, where the table does not answer. */
-  #readUntil = -Infinity;
+  #current = LONG_AGO;
+  /** Since when memory serves. */
+  #serving = LONG_AGO;
+  /** When what is known was read: memory may serve for longer, where the table does not answer. */
+  #read = LONG_AGO;
   readonly #changes: { change: Change; resolve: (written: boolean) => void }[] = [];
   #writing = false;
 
@@ -77,13 +80,13 @@ export class ShardActor {
   }
 
   /** Whether memory may serve: DynamoDB was looked at lately, or did not answer when it was asked lately. */
-  serves(now: number): boolean {
-    return this.#moved?.every((shard) => shard.serves(now)) ?? !isOver(this.#servesUntil, now);
+  serves(now = this.#parts.clock.moment()): boolean {
+    return this.#moved?.every((shard) => shard.serves(now)) ?? isYounger(this.#serving, MEMORY_SERVES_MS, now);
   }
 
   /** Whether DynamoDB was looked at lately, and did answer. */
-  isRead(now: number): boolean {
-    return this.#moved?.every((shard) => shard.isRead(now)) ?? !isOver(this.#readUntil, now);
+  isRead(now: Moment): boolean {
+    return this.#moved?.every((shard) => shard.isRead(now)) ?? isYounger(this.#read, MEMORY_SERVES_MS, now);
   }
 
   /** What the table says of a host, as far as this environment knows. */
@@ -125,14 +128,14 @@ export class ShardActor {
     if (moved !== undefined) return (await Promise.all(moved)).every((isRead) => isRead);
     try {
       if (!table.isDown()) {
-        await this.#read(consistency, until);
+        await this.#readTable(consistency, until);
         if (this.#moved === undefined) return true;
       }
     } catch (error) {
       if (!(error instanceof TableError)) counts.fault('InternalFaults', error);
     }
     if (this.#moved !== undefined) return this.look(consistency, until);
-    this.#servesUntil = clock.now() + MEMORY_SERVES_MS;
+    this.#serving = clock.moment();
     return false;
   }
 
@@ -196,24 +199,26 @@ export class ShardActor {
     const { clock, counts, table } = this.#parts;
     const until = Math.max(...changes.map((change) => change.until));
     for (let conflicts = 0, pauseMs = 0; ;) {
-      if (isOver(this.#currentAt + MEMORY_SERVES_MS, clock.now())) await this.#read('strong', until);
+      // Again where the clock was set while the table was read: what is written must have the right times.
+      for (let reads = 0; reads < MOST_READS && !this.#isCurrent(); reads++) await this.#readTable('strong', until);
       if (this.#moved !== undefined) return 'moved';
-      const now = clock.now();
+      const moment = clock.moment();
+      const now = clock.timeOf(moment);
       const { entries, touched } = this.#changed(changes, now);
       if (touched.size === 0) return true;
       const next = nextVersion(this.#stored.version, now, randomUUID());
       if (await table.put(this.index, entries, { known: this.#stored, next }, until)) {
         this.#stored = { version: next, entries };
-        this.#currentAt = now;
-        this.#servesUntil = now + MEMORY_SERVES_MS;
-        this.#readUntil = this.#servesUntil;
+        this.#current = moment;
+        this.#serving = moment;
+        this.#read = moment;
         this.#remember(touched);
         return true;
       }
       counts.add('TableConflicts');
-      if (++conflicts >= LEAST_CONFLICTS && isOver(until, clock.now()))
+      if (++conflicts >= LEAST_CONFLICTS && isOver(until, clock.monotonic()))
         throw new TableError('others wrote the shard every time');
-      this.#currentAt = -Infinity;
+      this.#current = LONG_AGO;
       await clock.wait(pauseMs * Math.random());
       pauseMs = Math.min(LONGEST_CONFLICT_PAUSE_MS, pauseMs * 2 + 10);
     }
@@ -237,6 +242,13 @@ export class ShardActor {
     return remembered === undefined ? stored : merge(remembered, stored, now);
   }
 
+  /** Whether what is known was the table's newest lately, and no clock was set since; or is another shard's to know. */
+  #isCurrent(): boolean {
+    const now = this.#parts.clock.moment();
+    const isRecent = isYounger(this.#current, MEMORY_SERVES_MS, now) && doClocksAgree(this.#current, now);
+    return isRecent || this.#moved !== undefined;
+  }
+
   /** The shard with the changes made, and those of its entries that they touched. */
   #changed(changes: readonly Change[], now: number): { entries: Map<string, Entry>; touched: Map<string, Entry> } {
     const { timing } = this.#parts;
@@ -255,20 +267,21 @@ export class ShardActor {
     return { entries, touched };
   }
 
-  async #read(consistency: 'eventual' | 'strong', until: number): Promise<void> {
+  async #readTable(consistency: 'eventual' | 'strong', until: number): Promise<void> {
     const { clock, table } = this.#parts;
-    const startedAt = clock.now();
+    const started = clock.moment();
     const versionBefore = this.#stored.version;
-    const stored = await table.read(this.index, consistency, until);
+    const read = await table.read(this.index, consistency, until);
     if (this.#moved !== undefined) return;
-    if (consistency === 'strong') this.#currentAt = startedAt;
-    this.#readUntil = Math.max(this.#readUntil, startedAt + MEMORY_SERVES_MS);
-    this.#servesUntil = Math.max(this.#servesUntil, this.#readUntil);
+    if (consistency === 'strong') this.#current = started;
+    this.#read = laterOf(this.#read, started);
+    this.#serving = laterOf(this.#serving, this.#read);
     // What was written meanwhile is newer than what the read began to read before.
     if (versionBefore !== this.#stored.version) return;
-    const isNews = stored.version !== this.#stored.version || stored.from !== undefined;
-    this.#stored = stored;
-    if (isNews) this.#remember(stored.entries);
+    const isNews = read.version !== this.#stored.version || read.from !== undefined;
+    // Neither memory nor the next write has what a wrong clock wrote.
+    this.#stored = { ...read, entries: believedEntries(read.entries, clock.now()) };
+    this.#remember(isNews ? this.#stored.entries : new Map());
   }
 
   #remember(entries: ReadonlyMap<string, Entry>): void {

@@ -1,5 +1,5 @@
 import type { Attestation } from '../trust/attestation.ts';
-import { type Entry, type Finding, isKept, merge } from '../trust/entry.ts';
+import { believed, type Entry, type Finding, isKept, merge } from '../trust/entry.ts';
 import type { Timing } from '../trust/time.ts';
 
 /**
@@ -44,13 +44,17 @@ export class ShardMemory<Shard> {
     this.#memory.set(host, this.#cell(known === undefined ? entry : merge(known, entry, now)));
   }
 
-  /** Drops what no longer says anything. */
+  /** Drops what no longer says anything, and what was written by a clock that was wrong, as is known by now. */
   forget(now: number, timing: Timing): void {
     for (const host of this.#hosts) {
-      const entry = this.get(host);
-      if (entry !== undefined && !isKept(entry, now, timing)) {
+      const known = this.get(host);
+      if (known === undefined) continue;
+      const entry = believed(known, now);
+      if (!isKept(entry, now, timing)) {
         this.#memory.delete(host);
         this.#hosts.delete(host);
+      } else if (entry !== known) {
+        this.#memory.set(host, this.#cell(entry));
       }
     }
   }

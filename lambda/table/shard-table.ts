@@ -88,7 +88,7 @@ export class ShardTable {
   /**
    * Reads a shard; the reads of one turn go out together, and are tried for as long as the most patient of them has. Where
    * the era is another when it returns, what it returns says nothing.
-   * @param until when to stop trying again, epoch milliseconds; a second try is always made
+   * @param until when to stop trying again, by the monotonic clock; a second try is always made
    * @throws {TableError} where DynamoDB did not answer by then, or a later release has the table
    */
   read(index: number, consistency: 'eventual' | 'strong', until: number): Promise<StoredShard> {

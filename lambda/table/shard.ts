@@ -1,5 +1,5 @@
 /** Shards: hosts whose names hash to the same number share one DynamoDB item. */
-import type { Entry } from '../trust/entry.ts';
+import { believed, type Entry } from '../trust/entry.ts';
 
 export type Entries = ReadonlyMap<string, Entry>;
 
@@ -36,4 +36,10 @@ export function shardOf(host: string, count: number): number {
 export function nextVersion(previous: string | undefined, now: number, unique: string): string {
   const number = Math.max(Number.parseInt(previous ?? '0', 10) + 1, now);
   return `${number}-${unique}`;
+}
+
+/** A shard's entries without what has times that lie ahead; the same object where there is none. */
+export function believedEntries(entries: Entries, now: number): Entries {
+  const mended = Array.from(entries, ([host, entry]) => [host, believed(entry, now)] as const);
+  return mended.every(([host, entry]) => entries.get(host) === entry) ? entries : new Map(mended);
 }

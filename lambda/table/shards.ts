@@ -45,7 +45,7 @@ export class Shards {
   async all(until: number): Promise<WholeTable> {
     const { clock, table } = this.#options;
     const { count, era } = table;
-    const now = clock.now();
+    const now = clock.moment();
     const all = Array.from({ length: count }, (_, index) => this.#shard(index));
     const isRead = await Promise.all(all.map(async (shard) => shard.isRead(now) || shard.look('eventual', until)));
     if (era !== table.era) return this.all(until);
@@ -54,7 +54,7 @@ export class Shards {
 
   /** Looks at those of the shards that were not looked at lately. */
   async look(shards: Iterable<ShardActor>, until: number): Promise<void> {
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.moment();
     const old = [...shards].filter((shard) => !shard.serves(now));
     await Promise.all(old.map((shard) => shard.look('eventual', until)));
   }

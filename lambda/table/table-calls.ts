@@ -8,7 +8,7 @@ import {
 import type { Clock } from '../clock.ts';
 import { TableError } from '../errors.ts';
 import type { Counts } from '../log/counts.ts';
-import { isOver } from '../trust/time.ts';
+import { isOver, isYounger, LONG_AGO } from '../trust/time.ts';
 
 export type Item = Record<string, AttributeValue>;
 /** By their keys; undefined for one that is not there. */
@@ -41,7 +41,7 @@ export class TableCalls {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #counts: Counts;
-  #failedAt = -Infinity;
+  #failed = LONG_AGO;
 
   constructor(options: {
     readonly client: DynamoDBClient;
@@ -57,13 +57,13 @@ export class TableCalls {
 
   /** Whether the table did not do what it was asked just now, so that it is not worth waiting for. */
   isDown(): boolean {
-    return !isOver(this.#failedAt + DOWN_MS, this.#clock.now());
+    return isYounger(this.#failed, DOWN_MS, this.#clock.moment());
   }
 
   /** The table is of no use now. */
   failed(error: TableError): void {
     this.#counts.fault('TableFaults', error);
-    this.#failedAt = this.#clock.now();
+    this.#failed = this.#clock.moment();
   }
 
   /**
@@ -122,20 +122,26 @@ export class TableCalls {
       tries++, backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)
     ) {
       try {
-        const leftMs = Math.max(until - this.#clock.now(), SHORTEST_CALL_MS);
+        const leftMs = Math.max(until - this.#clock.monotonic(), SHORTEST_CALL_MS);
         return await send(AbortSignal.timeout(Math.ceil(leftMs)));
       } catch (error) {
         if (error instanceof ConditionalCheckFailedException) throw error;
         this.#counts.fault('TableFaults', error);
-        const isFinal = Error.isError(error) && FINAL_FAULTS.has(error.name);
+        const isFinal = Error.isError(error) && FINAL_FAULTS.has(error.name) && !isClockSkew(error);
         const pauseMs = backoffMs * (0.5 + Math.random() / 2);
-        const now = this.#clock.now();
+        const now = this.#clock.monotonic();
         if (isFinal || (tries >= LEAST_TRIES && isOver(until, now + pauseMs))) {
-          this.#failedAt = now;
+          this.#failed = this.#clock.moment();
           throw new TableError('DynamoDB did not do what was asked', { cause: error });
         }
         await this.#clock.wait(pauseMs);
       }
     }
   }
+}
+
+/** Whether the request was signed by a wrong clock, and the SDK has learned the right time from the refusal. */
+function isClockSkew(error: Error): boolean {
+  const { $metadata } = error as { readonly $metadata?: { readonly clockSkewCorrected?: boolean } };
+  return $metadata?.clockSkewCorrected === true;
 }

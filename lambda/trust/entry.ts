@@ -68,12 +68,30 @@ export function isAskedAbout({ asked }: Entry, now: number): boolean {
   return hourOf(now) - asked <= ASKED_FOR_HOURS;
 }
 
+/**
+ * The entry without an answer or a try whose times lie ahead: a wrong clock wrote them. Nobody can tell how old they are, and
+ * least of all later, when the time has come that they say; so they go at the first sight. The other members can't make anybody pass.
+ */
+export function believed(entry: Entry, now: number): Entry {
+  const { attestation, lastTry } = entry;
+  const isTold = attestation === undefined || isFromNow(Math.max(attestation.sentAt, attestation.receivedAt), now);
+  const isTried = lastTry === undefined || isFromNow(Math.max(lastTry.sentAt, lastTry.endedAt), now);
+  if (isTold && isTried) return entry;
+  return { ...entry, attestation: isTold ? attestation : undefined, lastTry: isTried ? lastTry : undefined };
+}
+
 /** The entry with an attestation added: an older poll's result never replaces a newer one's, nor undoes a purge. */
 export function withAttestation(entry: Entry, attestation: Attestation, now: number): Entry {
   const { attestation: current, lastTry, unknownSince } = entry;
-  if (!isFromNow(attestation.sentAt, now) || isPurged(entry, attestation.sentAt, now)) return entry;
+  const { sentAt, receivedAt } = attestation;
+  if (!isFromNow(Math.max(sentAt, receivedAt), now) || isPurged(entry, sentAt, now)) return entry;
   // What a wrong clock ahead of all others wrote gives way to anything.
-  if (current !== undefined && isFromNow(current.sentAt, now) && !isNewer(attestation, current)) return entry;
+  if (
+    current !== undefined &&
+    isFromNow(Math.max(current.sentAt, current.receivedAt), now) &&
+    !isNewer(attestation, current)
+  )
+    return entry;
   return {
     ...entry,
     attestation,
@@ -85,7 +103,7 @@ export function withAttestation(entry: Entry, attestation: Attestation, now: num
 
 /** The entry with a failed try added, which never replaces an attestation. */
 export function withTry(entry: Entry, failed: Try, now: number): Entry {
-  if (!isFromNow(failed.sentAt, now) || isPurged(entry, failed.sentAt, now)) return entry;
+  if (!isFromNow(Math.max(failed.sentAt, failed.endedAt), now) || isPurged(entry, failed.sentAt, now)) return entry;
   const current = entry.lastTry;
   if (current !== undefined && isFromNow(current.sentAt, now) && failed.sentAt <= current.sentAt) return entry;
   const attested = entry.attestation?.sentAt;

@@ -31,6 +31,40 @@ export function isFromNow(time: number, now: number): boolean {
   return time <= now + CLOCK_DIFFERENCE_MS;
 }
 
+/**
+ * One moment by an environment's own two clocks, in milliseconds. The wall clock can be set; the monotonic one is never set, but
+ * may stand still while the environment is frozen.
+ */
+export interface Moment {
+  /** Epoch milliseconds, as this environment's wall clock says, be it right or wrong. */
+  readonly wall: number;
+  /** Since whenever. */
+  readonly monotonic: number;
+}
+
+/** Before everything. */
+export const LONG_AGO: Moment = { wall: -Infinity, monotonic: -Infinity };
+
+/** How long ago a moment was, by whichever clock says more: neither a freeze nor a clock that was set back makes anything young. */
+export function ageOf(moment: Moment, now: Moment): number {
+  return Math.max(now.wall - moment.wall, now.monotonic - moment.monotonic);
+}
+
+/** Whether a moment was less than so long ago. */
+export function isYounger(moment: Moment, spanMs: number, now: Moment): boolean {
+  return ageOf(moment, now) < spanMs;
+}
+
+/** Of two moments the one that came later, by the clock that nobody sets. */
+export function laterOf(a: Moment, b: Moment): Moment {
+  return a.monotonic > b.monotonic ? a : b;
+}
+
+/** Whether both clocks say the same of the time since a moment: neither was set since, nor stood still. */
+export function doClocksAgree(since: Moment, now: Moment): boolean {
+  return Math.abs(now.wall - since.wall - (now.monotonic - since.monotonic)) <= CLOCK_DIFFERENCE_MS;
+}
+
 /** The hour that a time lies in, in epoch hours. */
 export function hourOf(now: number): number {
   return Math.floor(now / HOUR_MS);

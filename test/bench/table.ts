@@ -168,7 +168,8 @@ class Fleet {
   readonly #clock: Clock;
 
   constructor(client: DynamoDBClient, name: string, size: number) {
-    const clock = { ...systemClock, now: () => Date.now() + this.offsetMs };
+    const now = (): number => Date.now() + this.offsetMs;
+    const clock = { ...systemClock, now, moment: () => ({ wall: now(), monotonic: performance.now() }) };
     this.#clock = clock;
     const counts = new Counts();
     const shardCount = shardCountOf(size);
@@ -184,7 +185,7 @@ class Fleet {
   }
 
   async attest(hosts: readonly string[]): Promise<void> {
-    const deadline = newDeadline({ now: this.#clock.now(), limitMs: 120_000 });
+    const deadline = newDeadline({ clock: this.#clock, limitMs: 120_000 });
     const found = await this.#make().getHostAttestations(hosts, newInvocation(deadline));
     if (found.some(({ level }) => level !== 'trusted')) throw new Error('not every host is trusted');
   }

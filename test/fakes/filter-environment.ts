@@ -11,6 +11,7 @@ import type { EventBus } from '../../lambda/events/event-bus.ts';
 import type { HandOver } from '../../lambda/polling/hand-over.ts';
 import { Refresher, type RefresherParts } from '../../lambda/refreshing/refresher.ts';
 import { ShardTable } from '../../lambda/table/shard-table.ts';
+import { SynchronizedClock } from '../../lambda/table/synchronized-clock.ts';
 import { TrustedFilter } from '../../lambda/attestation/trusted-filter.ts';
 import { type Invocation, newInvocation } from '../../lambda/polling/waiter.ts';
 import type { MemoryDynamoDb } from './memory-dynamodb.ts';
@@ -51,8 +52,8 @@ export class FilterEnvironment {
 
   constructor(options: FilterEnvironmentOptions) {
     const { dynamodb, validityMs = 60_000, recheckMs = 5_000, shardCount = 4 } = options;
-    const clock = this.#mortalClock(options.clock);
-    const client = this.#mortal(dynamodb.client);
+    const clock = new SynchronizedClock(this.#mortalClock(options.clock), this.counts);
+    const client = this.#mortal(dynamodb, clock);
     const connection = this.#mortalConnection(options.connection);
     const { requestCount = 100, parallelPolls = 10, pollTimeoutMs = 20_000, hostPattern } = options;
     const timing = { validityMs, recheckMs };
@@ -82,7 +83,7 @@ export class FilterEnvironment {
   }
 
   async ask(hosts: readonly string[], trust: RequiredTrust = 'trusted', limitMs = 25_000): Promise<Asked> {
-    const invocation = newInvocation(newDeadline({ now: this.#clock.now(), limitMs }));
+    const invocation = newInvocation(newDeadline({ clock: this.#clock, limitMs }));
     const { reasons, validUntil } = await this.filter.filterAll(hosts, { trust }, invocation);
     return {
       hosts,
@@ -95,7 +96,7 @@ export class FilterEnvironment {
 
   /** What an invocation of the refreshing function does in this environment. */
   refresher(limitMs = 300_000): Refresher {
-    return new Refresher(this.#refresherParts, this.#clock.now() + limitMs);
+    return new Refresher(this.#refresherParts, this.#clock.monotonic() + limitMs);
   }
 
   /** Ends the environment as it stands: nothing it does from now on happens, and its connections are closed. */
@@ -106,14 +107,19 @@ export class FilterEnvironment {
   #mortalClock(clock: Clock): Clock {
     return {
       now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      moment: () => clock.moment(),
+      timeOf: (moment) => clock.timeOf(moment),
       wait: (ms, signal) => clock.wait(ms, signal).then(() => this.#orNever()),
       turn: () => clock.turn().then(() => this.#orNever()),
     };
   }
 
-  #mortal(client: DynamoDBClient): DynamoDBClient {
+  #mortal(dynamodb: MemoryDynamoDb, clock: SynchronizedClock): DynamoDBClient {
     const send = async (command: BatchGetItemCommand): Promise<unknown> => {
       await this.#orNever();
+      const sent = clock.moment();
+      const client = dynamodb.clientFor((date) => clock.dated(date, sent));
       return client.send(command).finally(() => this.#orNever());
     };
     return { send } as unknown as DynamoDBClient;

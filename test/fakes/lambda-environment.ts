@@ -57,9 +57,14 @@ export class LambdaEnvironment {
     });
   }
 
-  /** Sets this environment's clock so far ahead of the real one (behind it, where negative). */
+  /** Lets so much time have passed since the start, as far as this environment can see: its clock and AWS's say so. */
   turnClock(clockOffsetMs: number): void {
-    this.#child.send({ clockOffsetMs });
+    this.#child.send({ clockOffsetMs, isWrong: false });
+  }
+
+  /** Sets this environment's clock so far ahead of the right time (behind it, where negative). */
+  setClockWrong(clockOffsetMs: number): void {
+    this.#child.send({ clockOffsetMs, isWrong: true });
   }
 
   /** Stops it as it stands, as Lambda does between invocations, until it is thawed. */

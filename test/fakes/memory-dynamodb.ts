@@ -41,7 +41,12 @@ export class MemoryDynamoDb {
   }
 
   get client(): DynamoDBClient {
-    const send = (command: unknown): Promise<unknown> => this.#send(command);
+    return this.clientFor(() => {});
+  }
+
+  /** @param onDate called with the time that an answer says it was given at, in whole seconds as epoch milliseconds */
+  clientFor(onDate: (date: number) => void): DynamoDBClient {
+    const send = (command: unknown): Promise<unknown> => this.#send(command, onDate);
     return { send } as unknown as DynamoDBClient;
   }
 
@@ -52,13 +57,23 @@ export class MemoryDynamoDb {
     this.items.delete(key);
   }
 
-  async #send(command: unknown): Promise<unknown> {
+  async #send(command: unknown, onDate: (date: number) => void): Promise<unknown> {
     const name = command instanceof PutItemCommand ? putName(command) : 'BatchGetItem';
     const { latencyMs = 1, fault, answerIsLost = false, staleBy = 0, unprocessed = 0 } = this.weather(name);
     await this.#clock.wait(latencyMs);
     if (fault !== undefined) throw fault;
-    const answer = command instanceof PutItemCommand ? this.#put(command) : this.#get(command, staleBy, unprocessed);
+    const date = Math.floor(this.#clock.now() / 1000) * 1000;
+    const effect = (): unknown =>
+      command instanceof PutItemCommand ? this.#put(command) : this.#get(command, staleBy, unprocessed);
+    let answer: unknown;
+    try {
+      answer = effect();
+    } catch (error) {
+      onDate(date);
+      throw error;
+    }
     await this.#clock.wait(latencyMs);
+    if (!answerIsLost) onDate(date);
     if (answerIsLost) throw Object.assign(new Error('the connection was closed'), { name: 'TimeoutError' });
     return answer;
   }

@@ -1,4 +1,5 @@
 import type { Clock } from '../../lambda/clock.ts';
+import type { Moment } from '../../lambda/trust/time.ts';
 
 interface Timer {
   readonly at: number;
@@ -14,16 +15,31 @@ const MOST_AT_ONCE = 100_000;
  */
 export class VirtualClock implements Clock {
   #now: number;
+  readonly #startedAt: number;
   #timers: Timer[] = [];
   #order = 0;
   #sameMoment = 0;
 
   constructor(now = Date.UTC(2026, 10, 23, 16)) {
     this.#now = now;
+    this.#startedAt = now;
   }
 
   now(): number {
     return Math.floor(this.#now);
+  }
+
+  /** Begins with the clock, so that whoever takes one for the other is found out. */
+  monotonic(): number {
+    return Math.floor(this.#now) - this.#startedAt;
+  }
+
+  moment(): Moment {
+    return { wall: this.now(), monotonic: this.monotonic() };
+  }
+
+  timeOf({ wall }: Moment): number {
+    return wall;
   }
 
   turn(): Promise<void> {
@@ -42,10 +58,18 @@ export class VirtualClock implements Clock {
     });
   }
 
-  /** The same time on a clock that is off, by an offset that may change. */
-  skewed(offsetMs: () => number): Clock {
+  /**
+   * The same time on a clock that is off, by an offset that may change.
+   * @param frozenMs for how long in all the monotonic clock stood still, while the environment was frozen
+   */
+  skewed(offsetMs: () => number, frozenMs = (): number => 0): Clock {
+    const now = (): number => this.now() + offsetMs();
+    const monotonic = (): number => this.monotonic() - frozenMs();
     return {
-      now: () => this.now() + offsetMs(),
+      now,
+      monotonic,
+      moment: () => ({ wall: now(), monotonic: monotonic() }),
+      timeOf: ({ wall }) => wall,
       wait: (ms, signal) => this.wait(ms, signal),
       turn: () => this.turn(),
     };

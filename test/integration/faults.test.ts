@@ -857,3 +857,43 @@ describe('Around a good answer', () => {
       })(),
     ));
 });
+
+describe('The clock of an environment', () => {
+  test.each([
+    ['an hour ahead', 3_600_000],
+    ['an hour behind', -3_600_000],
+  ])('it is %s when it polls → the host passes, and others see when it really was attested', async (_, wrongMs) => {
+    const host = newHost('clock');
+    server.behave(answering(mutualTls(), ({ hosts, response }) => reply(response, hosts.map(trusted))));
+    const [wrong, right] = [await newcomer(), await newcomer()];
+    wrong.setClockWrong(wrongMs);
+    const { body = '' } = await wrong.invoke(filterEvent([host]));
+    expect(body).toContain(host);
+    const line = await wrong.lastLine();
+    expect(line['counts']).toHaveProperty('ClockFaults');
+    const { ClockDifference } = line['measures'] as { ClockDifference: number };
+    expect(Math.abs(ClockDifference - wrongMs)).toBeLessThan(3_000);
+    const ask = async () => answerOf(await right.invoke(filterEvent([host])));
+    expect(await ask()).toMatchObject({ hosts: [host] });
+    expect(await right.lastLine()).toMatchObject({ polls: 0, from_table: 1 });
+    await Promise.all([wrong.stop(), right.stop()]);
+  });
+
+  test('it is an hour behind, and the service says otherwise since the attestation ended → untrusted', async () => {
+    const host = newHost('clock');
+    let level = 'trusted';
+    server.behave(
+      answering(mutualTls(), ({ hosts, response }) => {
+        const entries = hosts.map((name) => ({ ...trusted(name), trust_lvl: level }));
+        reply(response, entries);
+      }),
+    );
+    const [right, wrong] = [await newcomer(), await newcomer()];
+    expect(answerOf(await right.invoke(filterEvent([host]))).hosts).toEqual([host]);
+    level = 'untrusted';
+    wrong.turnClock(clockMs + LATER_MS);
+    wrong.setClockWrong(-3_600_000);
+    expect(reasonsOf(await wrong.invoke(filterEvent([host])))).toEqual({ [host]: 'untrusted' });
+    await Promise.all([right.stop(), wrong.stop()]);
+  });
+});

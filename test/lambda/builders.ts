@@ -3,7 +3,7 @@ import type { Clock } from '../../lambda/clock.ts';
 import type { Attestation } from '../../lambda/trust/attestation.ts';
 import { type Entry, NO_ENTRY } from '../../lambda/trust/entry.ts';
 import { levelOf } from '../../lambda/trust/reason.ts';
-import type { Timing } from '../../lambda/trust/time.ts';
+import type { Moment, Timing } from '../../lambda/trust/time.ts';
 import type { Try } from '../../lambda/trust/try.ts';
 import { newInvocation, type Invocation } from '../../lambda/polling/waiter.ts';
 
@@ -40,6 +40,7 @@ export function entry(overrides: Partial<Entry> = {}): Entry {
 export function invocation(arrivedAt = NOW): Invocation {
   return newInvocation({
     arrivedAt,
+    beganAt: arrivedAt,
     answerBy: arrivedAt + 25 * SECOND,
     stopAt: arrivedAt + 24 * SECOND,
     tableBy: arrivedAt + 12 * SECOND,
@@ -56,6 +57,18 @@ export class StoppedClock implements Clock {
 
   now(): number {
     return this.time;
+  }
+
+  monotonic(): number {
+    return this.time;
+  }
+
+  moment(): Moment {
+    return { wall: this.time, monotonic: this.time };
+  }
+
+  timeOf({ wall }: Moment): number {
+    return wall;
   }
 
   async wait(): Promise<void> {}

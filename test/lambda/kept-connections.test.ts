@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { GetItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { KeptConnections, SAFE_IDLE_MS } from '../../lambda/kept-connections.ts';
+import type { Moment } from '../../lambda/trust/time.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -13,7 +14,10 @@ afterEach(() => {
 });
 
 /** A server that speaks as DynamoDB does, as far as an empty answer, and the client that asks it. */
-async function connect(answer: Answer = (_request, response) => void response.end('{}')) {
+async function connect(
+  answer: Answer = (_request, response) => void response.end('{}'),
+  onDate: (date: number, sent: Moment) => void = () => {},
+) {
   /** The connection of each request, in their order. */
   const requests: Socket[] = [];
   const server: Server = createServer((request, response) => {
@@ -23,7 +27,7 @@ async function connect(answer: Answer = (_request, response) => void response.en
   server.keepAliveTimeout = 0;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const clock = { now: 1_000_000 };
+  const clock = { wall: 1_000_000, monotonic: 1_000 };
   const client = new DynamoDBClient({
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     region: 'us-east-1',
@@ -31,7 +35,7 @@ async function connect(answer: Answer = (_request, response) => void response.en
     maxAttempts: 1,
     requestHandler: new KeptConnections(
       { connectionTimeout: 1_000, requestTimeout: 5_000, throwOnRequestTimeout: true },
-      () => clock.now,
+      { moment: () => ({ wall: clock.wall, monotonic: clock.monotonic }), onDate },
     ),
   });
   closers.push(() => {
@@ -53,12 +57,14 @@ describe('a kept connection', () => {
   });
 
   test.each([
-    ['was idle for longer than is safe, by the wall clock', SAFE_IDLE_MS],
-    ['became idle at a time that lies ahead, since the clock was set back', -1_000],
-  ])('that %s is not used again', async (_, ms) => {
+    ['was idle for longer than is safe', SAFE_IDLE_MS, SAFE_IDLE_MS],
+    ['was so by the wall clock alone, since a freeze stopped the other', SAFE_IDLE_MS, 1],
+    ['was so by the monotonic clock alone, since the other was set back', -3_600_000, SAFE_IDLE_MS],
+  ])('that %s is not used again', async (_, wallMs, monotonicMs) => {
     const { ask, clock, connections, requests } = await connect();
     await ask();
-    clock.now += ms;
+    clock.wall += wallMs;
+    clock.monotonic += monotonicMs;
     await ask();
     expect([requests.length, connections()]).toEqual([2, 2]);
   });
@@ -66,7 +72,8 @@ describe('a kept connection', () => {
   test('is used again as long as that is safe', async () => {
     const { ask, clock, connections } = await connect();
     await ask();
-    clock.now += SAFE_IDLE_MS - 1;
+    clock.wall += SAFE_IDLE_MS - 1;
+    clock.monotonic += SAFE_IDLE_MS - 1;
     await ask();
     expect(connections()).toBe(1);
   });
@@ -147,4 +154,28 @@ test('a request that was aborted is not sent again', async () => {
   await ask();
   await expect(ask(abort.signal)).rejects.toMatchObject({ name: 'AbortError' });
   expect(requests).toHaveLength(2);
+});
+
+test('of every answer it is told when it was given, and when its request was sent; a refusal is one, too', async () => {
+  const dates: [number, Moment][] = [];
+  const { ask, clock, requests } = await connect(
+    (_request, response) => {
+      clock.wall += 40;
+      clock.monotonic += 40;
+      response.setHeader('date', 'Mon, 23 Nov 2026 16:00:00 GMT');
+      if (requests.length === 3) response.sendDate = false;
+      if (requests.length === 3) response.removeHeader('date');
+      response.writeHead(requests.length === 2 ? 400 : 200).end('{}');
+    },
+    (...date) => void dates.push(date),
+  );
+  await ask();
+  await expect(ask()).rejects.toThrow();
+  await ask();
+  const at = Date.UTC(2026, 10, 23, 16);
+  expect(dates).toEqual([
+    [at, { wall: 1_000_000, monotonic: 1_000 }],
+    [at, { wall: 1_000_040, monotonic: 1_040 }],
+    [NaN, { wall: 1_000_080, monotonic: 1_080 }],
+  ]);
 });

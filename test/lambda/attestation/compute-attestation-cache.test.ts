@@ -84,7 +84,7 @@ describe('one environment', () => {
     const { passed, validUntil = 0 } = await clock.run(warm.ask([HOST]));
     expect(passed).toEqual([HOST]);
     expect(validUntil).toBe((attester.polls[0]?.sentAt ?? 0) + 60_000);
-    expect(warm.counts.takeMeasures()).toEqual(new Map());
+    expect([...warm.counts.takeMeasures().keys()]).toEqual(['ClockDifference']);
     expect(warm.counted()).toEqual({ Polls: 1, ZonelessVtimes: 1 });
     await clock.advance(validUntil - clock.now() - 100);
     for (const each of [warm, environment()]) {
@@ -236,7 +236,7 @@ describe('several environments', () => {
 });
 
 describe('a purge', () => {
-  const soon = (): number => clock.now() + 10_000;
+  const soon = (): number => clock.monotonic() + 10_000;
 
   test('is everybody’s within five seconds of its write', async () => {
     const environments = Array.from({ length: 8 }, () => environment({ validityMs: 600_000 }));

@@ -1,9 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { ComputeAttestation } from '../../../lambda/attestation/compute-attestation.ts';
-import type {
-  ComputeAttestationCache,
-  HostAttestation,
-} from '../../../lambda/attestation/compute-attestation-cache.ts';
+import type { ComputeAttestationCache } from '../../../lambda/attestation/compute-attestation-cache.ts';
+import type { HostAttestation } from '../../../lambda/attestation/look-up.ts';
 import type { RequiredTrust } from '../../../lambda/trust/reason.ts';
 import { TrustedFilter } from '../../../lambda/attestation/trusted-filter.ts';
 import type { Invocation } from '../../../lambda/polling/waiter.ts';

@@ -1,6 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { cutIntoInvocations } from '../../../lambda/polling/hand-over.ts';
+import { Counts } from '../../../lambda/log/counts.ts';
+import { cutIntoInvocations, HandOver } from '../../../lambda/polling/hand-over.ts';
+import { VirtualClock } from '../../fakes/virtual-clock.ts';
+import { HOUR, SECOND } from '../builders.ts';
 
 const bytesOf = (hosts: readonly string[]): number => Buffer.byteLength(JSON.stringify({ hosts }));
 
@@ -29,4 +32,18 @@ describe('hosts that are handed over', () => {
       { numRuns: 50 },
     );
   });
+});
+
+test('after a call that failed nothing is handed over for five seconds, and no longer where the clock is set back', async () => {
+  const world = new VirtualClock();
+  let wrongMs = 0;
+  // Its name is none that Lambda could have, and so nothing leaves the process.
+  const handOver = new HandOver('', { clock: world.skewed(() => wrongMs), counts: new Counts() });
+  expect(handOver.isUp()).toBe(true);
+  await expect(handOver.send(['compute-1'])).resolves.toEqual(['compute-1']);
+  wrongMs = -HOUR;
+  await world.advance(5 * SECOND - 1);
+  expect(handOver.isUp()).toBe(false);
+  await world.advance(1);
+  expect(handOver.isUp()).toBe(true);
 });

@@ -18,13 +18,15 @@ export class ToldShard implements KnownShard {
   readonly index: number;
   readonly entries = new Map<string, Entry>();
   lookedAt = -Infinity;
+  readonly #now: () => number;
 
-  constructor(index: number) {
+  constructor(index: number, now: () => number) {
     this.index = index;
+    this.#now = now;
   }
 
-  serves(now: number): boolean {
-    return now < this.lookedAt + 5 * SECOND;
+  serves(): boolean {
+    return this.#now() < this.lookedAt + 5 * SECOND;
   }
 
   roomTaken(now: number): RoomTaken {
@@ -49,14 +51,14 @@ export class Story {
   constructor({ shards = 1, requestCount = 10, parallelPolls = 4 } = {}) {
     this.plan = { requestCount, parallelPolls };
     this.situation = new Situation({ plan: this.plan, timing: TIMING, limitMs: LIMIT_MS });
-    this.shards = Array.from({ length: shards }, (_, i) => new ToldShard(i));
+    this.shards = Array.from({ length: shards }, (_, i) => new ToldShard(i, () => this.now));
   }
 
   /** A request that arrives now and waits for hosts, which are spread over the shards in turn. */
   want(hosts: readonly string[], { limitMs = 25 * SECOND, refresh }: { limitMs?: number; refresh?: Refresh } = {}) {
     const { now } = this;
     const answerBy = now + limitMs;
-    const deadline = { arrivedAt: now, answerBy, stopAt: answerBy - 500, tableBy: now + limitMs / 2 };
+    const deadline = { arrivedAt: now, beganAt: now, answerBy, stopAt: answerBy - 500, tableBy: now + limitMs / 2 };
     const waiter = new Waiter(newInvocation(deadline, refresh));
     void waiter.waitFor(new Set(hosts));
     const byShard = this.byShard(hosts);

@@ -98,6 +98,10 @@ describe('the secret is looked at', () => {
     const source = new ClientCertificateSource({ secret, clock: clock.skewed(() => offset), counts: new Counts() });
     await clock.run(source.get());
     offset = -HOUR;
+    await clock.advance(5 * MINUTE - 1);
+    await clock.run(source.get());
+    expect(secret.reads).toHaveLength(1);
+    await clock.advance(1);
     await clock.run(source.get());
     expect(secret.reads).toHaveLength(2);
   });

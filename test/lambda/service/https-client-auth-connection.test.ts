@@ -8,7 +8,6 @@ import type { Poll } from '../../../infra/local/oat-server.ts';
 import type { PostLimits } from '../../../lambda/service/attestation-service.ts';
 import type { Secret } from '../../../lambda/service/client-certificate.ts';
 import { ClientCertificateSource } from '../../../lambda/service/client-certificate-source.ts';
-import type { Clock } from '../../../lambda/clock.ts';
 import { Counts } from '../../../lambda/log/counts.ts';
 import { ClientCertificateError } from '../../../lambda/errors.ts';
 import { HttpsClientAuthConnection } from '../../../lambda/service/https-client-auth-connection.ts';
@@ -45,24 +44,17 @@ function secretOf(more: object = {}): Secret {
 }
 
 /** A clock whose waits end when the test says so. */
-class HeldClock implements Clock {
-  time = Date.now();
+class HeldClock extends StoppedClock {
   readonly waits: number[] = [];
   end = (): void => {};
 
-  now(): number {
-    return this.time;
-  }
-
-  wait(ms: number, signal?: AbortSignal): Promise<void> {
+  override wait(ms = 0, signal?: AbortSignal): Promise<void> {
     this.waits.push(ms);
     return new Promise((resolve) => {
       this.end = resolve;
       signal?.addEventListener('abort', () => resolve());
     });
   }
-
-  async turn(): Promise<void> {}
 }
 
 function connectionTo(
@@ -323,6 +315,23 @@ describe('a poll is sent again, once and over a new connection,', () => {
     expect(oat.polls).toHaveLength(2);
     expect(counts.take().values).toEqual(new Map());
   });
+});
+
+test.each([
+  ['was idle for long', 20_000, 20_000, 2],
+  ['was so by the wall clock alone, since a freeze stopped the other', 20_000, 1, 2],
+  ['was so by the monotonic clock alone, since the other was set back', -3_600_000, 20_000, 2],
+  ['was not', 19_999, 19_999, 1],
+])('a connection that %s is used again only where it was not', async (_, wallMs, monotonicMs, connections) => {
+  const oat = await cloud.oat((_poll, response) => void response.end('{}'));
+  const clock = new StoppedClock(Date.now());
+  let passed = { wall: 0, monotonic: 0 };
+  clock.moment = () => ({ wall: clock.time + passed.wall, monotonic: passed.monotonic });
+  const { post } = connectionTo(oat.port, secretOf(), 'localhost', clock);
+  await post();
+  passed = { wall: wallMs, monotonic: monotonicMs };
+  await post();
+  expect(new Set(oat.polls.map(({ request }) => request.socket)).size).toBe(connections);
 });
 
 describe('where the first byte is late on a connection that was idle before,', () => {

@@ -98,7 +98,7 @@ describe('another number of shards', () => {
     const renewing = old.refresher().round();
     await clock.advance(3 * SECOND);
     const late = environment(20);
-    await clock.run(late.cache.purge(['other'], clock.now() + 10 * SECOND));
+    await clock.run(late.cache.purge(['other'], clock.monotonic() + 10 * SECOND));
     await clock.run(renewing);
     await clock.advance(5 * SECOND);
     expect(await reason(late)).toBe('untrusted');
@@ -108,7 +108,7 @@ describe('another number of shards', () => {
   test('keeps a purge', async () => {
     await clock.run(environment(10).ask([HOST]));
     await clock.advance(AFTER_DEPLOYMENT);
-    await clock.run(environment(10).cache.purge([HOST], clock.now() + 10 * SECOND));
+    await clock.run(environment(10).cache.purge([HOST], clock.monotonic() + 10 * SECOND));
     level = 'untrusted';
     expect(await reason(environment(20))).toBe('untrusted');
   });
@@ -130,7 +130,7 @@ describe('a layout that comes back', () => {
     const asleep = environment(10);
     await clock.run(asleep.ask([HOST]));
     await clock.advance(AFTER_DEPLOYMENT);
-    await clock.run(environment(20).cache.purge([HOST], clock.now() + 10 * SECOND));
+    await clock.run(environment(20).cache.purge([HOST], clock.monotonic() + 10 * SECOND));
     await clock.advance(AFTER_DEPLOYMENT);
     await clock.run(environment(10).ask(['other']));
     level = 'untrusted';
@@ -141,7 +141,7 @@ describe('a layout that comes back', () => {
     await clock.run(environment(10).ask(HOSTS));
     await clock.advance(AFTER_DEPLOYMENT);
     level = 'untrusted';
-    await clock.run(environment(13).cache.purge([HOST], clock.now() + 10 * SECOND));
+    await clock.run(environment(13).cache.purge([HOST], clock.monotonic() + 10 * SECOND));
     expect(await reason(environment(13))).toBe('untrusted');
     await clock.advance(AFTER_DEPLOYMENT);
     const polls = attester.polls.length;

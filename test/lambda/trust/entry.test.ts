@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { Attestation } from '../../../lambda/trust/attestation.ts';
 import { newClaim } from '../../../lambda/trust/claim.ts';
 import {
+  believed,
   withCompany,
   type Entry,
   expiresAt,
@@ -143,7 +144,7 @@ describe('wrong clocks (rule 8)', () => {
   });
 
   test('what is ahead by no more than clocks may differ counts as newer', () => {
-    const ahead = attestation({ sentAt: NOW + 2 * SECOND });
+    const ahead = attestation({ sentAt: NOW + SECOND, receivedAt: NOW + 2 * SECOND });
     expect(withAttestation(entry({ attestation: ahead }), right, NOW).attestation).toBe(ahead);
   });
 
@@ -151,6 +152,25 @@ describe('wrong clocks (rule 8)', () => {
     const known = entry({ attestation: right });
     const wrong = attestation({ reason: 'untrusted', sentAt: WRONG });
     expect(withAttestation(known, wrong, NOW).attestation).toBe(right);
+  });
+
+  test('what was sent by a right clock and received by a wrong one is not taken', () => {
+    const odd = { sentAt: NOW - SECOND, receivedAt: NOW + 3 * SECOND };
+    expect(withAttestation(NO_ENTRY, attestation(odd), NOW)).toBe(NO_ENTRY);
+    expect(withTry(NO_ENTRY, failedTry({ sentAt: NOW - SECOND, endedAt: NOW + 3 * SECOND }), NOW)).toBe(NO_ENTRY);
+  });
+
+  test('what is ahead goes at the first sight, and with it nothing else', () => {
+    const rest = { purgedAt: NOW, company: { most: 1, at: NOW }, definite: true, asked: hourOf(NOW) };
+    const wrong = entry({
+      attestation: attestation({ sentAt: WRONG }),
+      lastTry: failedTry({ sentAt: WRONG }),
+      ...rest,
+    });
+    expect(believed(wrong, NOW)).toEqual({ ...entry(rest), attestation: undefined, lastTry: undefined });
+    const good = entry({ attestation: right, lastTry: failedTry(), ...rest });
+    expect(believed(good, NOW)).toBe(good);
+    expect(believed({ ...good, lastTry: failedTry({ sentAt: WRONG }) }, NOW).attestation).toBe(right);
   });
 
   test('a try that a wrong clock wrote never replaces that of a right one', () => {
