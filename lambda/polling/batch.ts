@@ -87,8 +87,9 @@ export function limitOf(
   sentAt: number,
   longestMs: number,
 ): number {
-  if (slowestMs === 0 || (targets.length === 1 && targets[0]?.isSilent !== true)) return longestMs;
-  const { leastMs, times } = isSince(answeredAt, sentAt) ? WHERE_OTHERS_WERE_ANSWERED : WHERE_NOBODY_WAS;
+  const isSilent = targets[0]?.isSilent === true;
+  if (slowestMs === 0 || (targets.length === 1 && !isSilent)) return longestMs;
+  const { leastMs, times } = isSilent || isSince(answeredAt, sentAt) ? WHERE_OTHERS_WERE_ANSWERED : WHERE_NOBODY_WAS;
   return Math.min(longestMs, Math.max(leastMs, slowestMs * times));
 }
 

@@ -7,7 +7,7 @@ import { isIn, ROOM_FOR_NEWCOMERS, roomOf } from '../table/newcomers.ts';
 import { type Entry, finding, merge } from '../trust/entry.ts';
 import { isEnding, isRenewed } from '../trust/freshness.ts';
 import { isOver, isSince, type Timing } from '../trust/time.ts';
-import { type Batch, isFreeFor, isProbe, isWaiting, limitOf } from './batch.ts';
+import { type Batch, isBatchApart, isFreeFor, isProbe, isWaiting, limitOf } from './batch.ts';
 import { isDoubtful, isSilent, mostTogether } from './company.ts';
 import { isShort } from './deadline.ts';
 import { mostLate, nextClaims, type PollPlan, type Stale, type StaleHost, withProbes } from './polls.ts';
@@ -175,7 +175,21 @@ function claimsOf<S extends KnownShard>(
   const isInDoubt = stale.some(({ hosts }) => hosts.some(({ doubt }) => doubt !== undefined));
   const wasAnswered = (shard: S, host: string): boolean => shard.known(host, now).attestation !== undefined;
   const needsProbes = isInDoubt && situation.polls.probes.size === 0;
-  return nextClaims(needsProbes ? withProbes(stale, wasAnswered, plan, random) : stale, situation.load(now), plan);
+  const claims = nextClaims(
+    needsProbes ? withProbes(stale, wasAnswered, plan, random) : stale,
+    situation.load(now),
+    plan,
+  );
+  return eachHostOnce(claims, situation.busy);
+}
+
+/** The same claims, but each host in the first of its shards: while the layout of the table changes, requests may want a host in two. */
+function eachHostOnce<S>(claims: readonly Stale<S>[], busy: ReadonlySet<string>): readonly Stale<S>[] {
+  const seen = new Set<string>();
+  const isNew = ({ host }: StaleHost): boolean => !busy.has(host) && !seen.has(host) && seen.add(host).has(host);
+  return claims
+    .map(({ shard, hosts }) => ({ shard, hosts: hosts.filter(isNew) }))
+    .filter(({ hosts }) => hosts.length > 0);
 }
 
 function countOf(lists: readonly (readonly unknown[])[]): number {
@@ -218,9 +232,10 @@ function pollsOf<S extends KnownShard>(
   const isToEnd = ([batch, sentAt]: [Batch<S>, number]): boolean =>
     !situation.isWanted(batch) || isOver(endOf(batch, sentAt), now);
   const [ending, goingOn] = [going.filter(isToEnd), going.filter((each) => !isToEnd(each))];
-  // A service that answers nobody, but has answered before, may just hold its breath.
-  const isServing = (sentAt: number): boolean => service.slowestMs === 0 || isSince(service.answeredAt, sentAt);
-  const late = goingOn.filter(([, sentAt]) => isServing(sentAt) && isOver(sentAt + lateAfterMs, now));
+  // A service that answers nobody, but has answered before, may just hold its breath; and a batch has a limit of its own.
+  const isServing = (batch: Batch<S>, sentAt: number): boolean =>
+    service.slowestMs === 0 || (isBatchApart(batch, plan) && isSince(service.answeredAt, sentAt));
+  const late = goingOn.filter(([batch, sentAt]) => isServing(batch, sentAt) && isOver(sentAt + lateAfterMs, now));
   const setsAside = isCrowded ? late.slice(0, Math.max(0, late.length - mostLate(plan))) : [];
   const times = goingOn.map(([batch, sentAt]) => endOf(batch, sentAt));
   if (isCrowded) times.push(settledAt, ...goingOn.map(([, sentAt]) => sentAt + lateAfterMs));

@@ -91,6 +91,18 @@ describe('hosts of which nothing is known', () => {
   });
 });
 
+test('a host that is wanted in two shards, as while the layout of the table changes, is claimed in one of them', () => {
+  const story = new Story({ shards: 2 });
+  const [one, other] = story.shards;
+  const wanted = new Map([[one!, ['host-1']]]);
+  story.situation.want(wanted, story.want([]).waiter);
+  story.situation.want(new Map([[other!, ['host-1', 'host-2']]]), story.want([]).waiter);
+  story.look(story.next().looks);
+  const { claims } = story.next();
+  expect(claims.flatMap(({ hosts }) => hosts.map(({ host }) => host))).toEqual(['host-1', 'host-2']);
+  expect(told(story.next())).toEqual({});
+});
+
 describe('newcomers that a shard has no room for', () => {
   const unknown = { attestation: attestation({ level: 'unknown', reason: 'unknown' }) };
   const claimed = { claim: { owner: 'another', since: NOW, until: NOW + 20 * SECOND } };
