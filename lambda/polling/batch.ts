@@ -1,6 +1,7 @@
 /** Hosts that are polled together, as data: where they stand in the queue, and when they may be sent. */
 import type { ShardActor } from '../table/shard-actor.ts';
 import { isSince } from '../trust/time.ts';
+import { lateAfter } from '../trust/try.ts';
 import type { Polled, ServiceState } from './outcome.ts';
 import { isApart, mostApart, type PollPlan, type StaleHost } from './polls.ts';
 
@@ -64,14 +65,10 @@ export function isFreeFor(batch: Batch<unknown>, polled: readonly Batch<unknown>
   return polled.filter((other) => isBatchApart(other, plan)).length < mostApart(plan);
 }
 
-/** No poll is taken for late before this, whatever others took. */
-const LEAST_LATE_MS = 2_000;
-/** How many times as long as the slowest of the last answers a poll may take before it is late. */
-const LATE_TIMES = 1.5;
 /** The part of a poll's limit after which it is late while nobody knows how long answers take. */
 const LATE_PART = 1 / 4;
-/** The same for a batch before it is given up: where others were answered since it was sent, and where nobody was. */
-const WHERE_OTHERS_WERE_ANSWERED = { leastMs: LEAST_LATE_MS, times: 2 };
+/** How many times as long as the slowest of the last answers a batch may take: where others were answered since it was sent, and where nobody was. */
+const WHERE_OTHERS_WERE_ANSWERED = { leastMs: 2_000, times: 2 };
 const WHERE_NOBODY_WAS = { leastMs: 5_000, times: 3 };
 
 /**
@@ -94,6 +91,6 @@ export function limitOf(
 }
 
 /** After how long a poll is late: whoever waits for a turn waits for it no longer. */
-export function lateAfter({ slowestMs }: ServiceState, longestMs: number): number {
-  return Math.max(LEAST_LATE_MS, slowestMs === 0 ? longestMs * LATE_PART : slowestMs * LATE_TIMES);
+export function pollLateAfter({ slowestMs }: ServiceState, longestMs: number): number {
+  return slowestMs === 0 ? Math.max(lateAfter(0), longestMs * LATE_PART) : lateAfter(slowestMs);
 }

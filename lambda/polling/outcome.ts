@@ -4,7 +4,7 @@ import { afterAnswer, afterSpoiledBatch, companyNow } from '../trust/company.ts'
 import { type Entry, withAttestation, withCompany, withTry } from '../trust/entry.ts';
 import type { Reason } from '../trust/reason.ts';
 import { isOver, isSince, type Timing } from '../trust/time.ts';
-import { hadItsTime, nextPause } from '../trust/try.ts';
+import { hadItsTime, nextPause, slowestOf } from '../trust/try.ts';
 import { mostTogether, odditiesOf } from './company.ts';
 
 /** What a poll does to the entry of each of its hosts. */
@@ -30,9 +30,6 @@ export interface ServiceState {
   readonly takenOddities: ReadonlySet<string>;
 }
 
-/** What is left of the slowest answer's time with each that was faster. */
-const FADING = 0.9;
-
 export const NEVER_ANSWERED: ServiceState = {
   answeredAt: -Infinity,
   slowestMs: 0,
@@ -42,7 +39,7 @@ export const NEVER_ANSWERED: ServiceState = {
 
 export function afterPoll(service: ServiceState, { attestations, sentAt, endedAt }: PollEnd): ServiceState {
   if (attestations.size === 0) return service;
-  const slowestMs = Math.max(endedAt - sentAt, service.slowestMs * FADING);
+  const slowestMs = slowestOf(service.slowestMs, endedAt - sentAt);
   const answered = { ...service, answeredAt: endedAt, slowestMs };
   const taken = [...attestations.keys()].flatMap(odditiesOf);
   if (taken.length === 0) return answered;

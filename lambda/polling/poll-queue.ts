@@ -1,6 +1,6 @@
 import type { ShardActor } from '../table/shard-actor.ts';
 import { isOver, type Timing } from '../trust/time.ts';
-import { type Batch, isProbe, isWaiting, lateAfter, rankOf, RANKS, type Target } from './batch.ts';
+import { type Batch, isProbe, isWaiting, pollLateAfter, rankOf, RANKS, type Target } from './batch.ts';
 import { sharedOddities } from './company.ts';
 import {
   afterPoll,
@@ -49,6 +49,8 @@ export class PollQueue<S = ShardActor> {
   ended: Ended<S>[] = [];
   readonly writing = new Set<Batch<S>>();
   service = NEVER_ANSWERED;
+  /** When it is likely that no poll ends that was sent together with the one that ended last. */
+  settledAt = -Infinity;
   readonly #options: PollQueueOptions;
   readonly #queue: Batch<S>[][] = Array.from({ length: RANKS }, () => []);
   readonly #refusals = new Map<number, Refusal<RefusedPart<S>>>();
@@ -65,12 +67,9 @@ export class PollQueue<S = ShardActor> {
     return this.#queue.flat();
   }
 
-  /** When it is likely that no poll ends that was sent together with the one that ended last. */
-  settledAt = -Infinity;
-
   /** After how long a poll is late. */
   get lateAfterMs(): number {
-    return lateAfter(this.service, this.#options.limitMs);
+    return pollLateAfter(this.service, this.#options.limitMs);
   }
 
   /** What is queued, polled or written, or will be once it is claimed; what waits for probes, or is set aside, takes no room. */

@@ -1,6 +1,6 @@
 /** Hosts that a request hands over beside those that it waits for, of those that nobody polls: pure functions of what is known. */
 import { isClaimedByOther } from '../trust/claim.ts';
-import { type Entry } from '../trust/entry.ts';
+import type { Entry } from '../trust/entry.ts';
 import { isEnding, isLeftPending } from '../trust/freshness.ts';
 import { mostTogether } from './company.ts';
 import type { Surroundings } from './next-steps.ts';

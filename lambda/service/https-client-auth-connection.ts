@@ -6,6 +6,7 @@ import type { Counts } from '../log/counts.ts';
 import { PollError } from '../errors.ts';
 import { SAFE_IDLE_MS } from '../kept-connections.ts';
 import { isYounger } from '../trust/time.ts';
+import { lateAfter, slowestOf } from '../trust/try.ts';
 import { isRefusal, loginError } from './refusal.ts';
 import type { CertificateVersion } from './secret-watch.ts';
 import type { Fault, TlsConnection } from './tls-connection.ts';
@@ -20,11 +21,6 @@ export interface HttpsClientAuthConnectionOptions {
 
 /** A path forgets no connection that carried something so short a time ago. */
 const FRESH_MS = 1_000;
-/** A first byte is late after this, or after so many times what the slowest of the last answers took. */
-const LEAST_LATE_MS = 2_000;
-const LATE_TIMES = 1.5;
-/** What is left of that slowest time with each answer that was faster. */
-const FADING = 0.9;
 
 /** One request, over however many connections it takes. */
 interface Post {
@@ -136,13 +132,12 @@ export class HttpsClientAuthConnection implements Connection {
 
   /** Waits for the answer, or until it is late. */
   async #isLate(connection: TlsConnection, sent: Promise<Outcome>): Promise<boolean> {
-    const lateMs = Math.max(LEAST_LATE_MS, this.#slowestMs * LATE_TIMES);
     const timer = new AbortController();
     const ended = sent.then(
       () => true,
       () => true,
     );
-    const late = this.#options.clock.wait(lateMs, timer.signal).then(() => false);
+    const late = this.#options.clock.wait(lateAfter(this.#slowestMs), timer.signal).then(() => false);
     const isEnded = await Promise.race([ended, late]);
     timer.abort();
     return !isEnded && !connection.isAnswering;
@@ -155,7 +150,7 @@ export class HttpsClientAuthConnection implements Connection {
     const sentAt = clock.monotonic();
     try {
       const answer = await connection.post(path, body, limits);
-      this.#slowestMs = Math.max(clock.monotonic() - sentAt, this.#slowestMs * FADING);
+      this.#slowestMs = slowestOf(this.#slowestMs, clock.monotonic() - sentAt);
       if (!isRefusal(answer.status)) {
         this.#keep(connection);
         return { answer };

@@ -36,7 +36,7 @@ export function newClaim(owner: string, now: number, limitMs: number): Claim {
  * How long a poll may take when it is sent now: `limitMs`, or what its claim still covers, but half of the longest at least, where it may
  * take so long, since writing the claim took a part; then half of the room for clocks that differ must still be left.
  * @param claimedUntil when the claim ends; undefined where there is none
- * @param longestMs the longest that any poll may take
+ * @param longestMs the longest that any poll may take; this one, unless it is said
  * @returns undefined where the claim ends too early for that
  */
 export function pollLimit(

@@ -27,11 +27,23 @@ export function nextPause(previous: Try | undefined, doubles: boolean, timing: T
 
 /** How much longer than the slowest of the last answers took is time enough. */
 const FAIR_TIMES = 1.5;
+/** What is left of the slowest answer's time with each that was faster. */
+const FADING = 0.9;
+
+/** How long the slowest of the last answers took, after one more. */
+export function slowestOf(slowestMs: number, tookMs: number): number {
+  return Math.max(tookMs, slowestMs * FADING);
+}
+
+/** After how long an answer is late, where the slowest of the last took so long; in milliseconds. */
+export function lateAfter(slowestMs: number): number {
+  return Math.max(FAIR_WAIT_MS, slowestMs * FAIR_TIMES);
+}
 
 /**
  * Whether a poll that was aborted had waited long enough for that to say something of its hosts.
  * @param slowestMs how long the slowest of the last answers took
  */
 export function hadItsTime(sentAt: number, now: number, limitMs: number, slowestMs: number): boolean {
-  return now - sentAt >= Math.min(limitMs / 2, Math.max(FAIR_WAIT_MS, slowestMs * FAIR_TIMES));
+  return now - sentAt >= Math.min(limitMs / 2, lateAfter(slowestMs));
 }

@@ -1,7 +1,7 @@
-import { unpackShard } from '../../lambda/table/shard-format.ts';
 import { Attester } from '../fakes/attester.ts';
 import { FilterEnvironment } from '../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../fakes/memory-dynamodb.ts';
+import { leftBehind, spread } from '../fakes/silent-hosts.ts';
 import { lehmer, VirtualClock } from '../fakes/virtual-clock.ts';
 import { progress, type Report } from './report.ts';
 
@@ -87,23 +87,14 @@ async function tell(share: number): Promise<Round[]> {
     await clock.run(asking.ask(hosts));
     await clock.advance(70_000);
   }
-  const count = HOSTS * share;
-  const silent = new Set(Array.from({ length: count }, (_, i) => hosts[Math.floor(((i + 0.5) * HOSTS) / count)]));
+  const silent = spread(hosts, HOSTS * share);
   attester.latencyOf = (polled) => (polled.some((host) => silent.has(host)) ? NEVER_MS : POLL_MS);
   const refreshing = new FilterEnvironment(base);
   const told: Round[] = [];
   for (let i = 0; i < ROUNDS; i++) {
     const [begun, polls] = [clock.now(), attester.polls.length];
     await clock.run(refreshing.refresher(ROUND_LIMIT_MS).round());
-    let [notRenewed, ended] = [0, 0];
-    for (const { entries } of dynamodb.items.values()) {
-      if (entries?.B === undefined) continue;
-      for (const [host, { attestation }] of unpackShard(entries.B, TIMING)) {
-        if (silent.has(host)) continue;
-        if ((attestation?.receivedAt ?? 0) < begun) notRenewed++;
-        if ((attestation?.validUntil ?? 0) < clock.now()) ended++;
-      }
-    }
+    const { notRenewed, ended } = leftBehind(dynamodb, silent, { since: begun, now: clock.now(), timing: TIMING });
     const seconds = (clock.now() - begun) / 1000;
     told.push({ seconds, notRenewed, ended, polls: attester.polls.length - polls });
     await clock.advance(Math.max(0, begun + SCHEDULE_MS - clock.now()));

@@ -1,10 +1,10 @@
 /** Rule 6, a fleet at a time: what silent hosts, and hosts that hang now and then, cost the healthy. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { unpackShard } from '../../../lambda/table/shard-format.ts';
 import { Attester } from '../../fakes/attester.ts';
 import { FilterEnvironment } from '../../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
 import { RefreshQueue } from '../../fakes/refresh-queue.ts';
+import { leftBehind, spread } from '../../fakes/silent-hosts.ts';
 import { lehmer, VirtualClock } from '../../fakes/virtual-clock.ts';
 import { SECOND } from '../builders.ts';
 
@@ -26,11 +26,6 @@ beforeEach(() => {
 afterEach(() => {
   Math.random = random;
 });
-
-/** So many of the hosts, spread evenly. */
-function spread(hosts: readonly string[], count: number): Set<string> {
-  return new Set(Array.from({ length: count }, (_, i) => hosts[Math.floor(((i + 0.5) * hosts.length) / count)]!));
-}
 
 /** Batches with one of these hosts hang. */
 function hang(sick: ReadonlySet<string>, usuallyMs: number): void {
@@ -158,20 +153,6 @@ describe('scheduled rounds of ten thousand hosts, when some fall silent,', () =>
   const hosts = names(10_000);
   const timing = { validityMs: 600 * SECOND, recheckMs: 5 * SECOND };
 
-  /** How many healthy hosts a round that began at a time has not renewed, and of how many the attestation has ended. */
-  function left(sick: ReadonlySet<string>, since: number): { notRenewed: number; ended: number } {
-    let [notRenewed, ended] = [0, 0];
-    for (const { entries } of dynamodb.items.values()) {
-      if (entries?.B === undefined) continue;
-      for (const [host, { attestation }] of unpackShard(entries.B, timing)) {
-        if (sick.has(host)) continue;
-        if ((attestation?.receivedAt ?? 0) < since) notRenewed++;
-        if ((attestation?.validUntil ?? 0) < clock.now()) ended++;
-      }
-    }
-    return { notRenewed, ended };
-  }
-
   test.each([
     [20, 3],
     [50, 3],
@@ -197,7 +178,7 @@ describe('scheduled rounds of ten thousand hosts, when some fall silent,', () =>
       for (let i = 1; i <= 5; i++) {
         const begun = clock.now();
         const tookMs = await round();
-        const { notRenewed, ended } = left(sick, begun);
+        const { notRenewed, ended } = leftBehind(dynamodb, sick, { since: begun, now: clock.now(), timing });
         expect([i, ended]).toEqual([i, 0]);
         if (i >= from) {
           expect([i, notRenewed]).toEqual([i, 0]);

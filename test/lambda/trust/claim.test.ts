@@ -38,4 +38,11 @@ describe('claims', () => {
     const { until } = newClaim('a', NOW, SECOND);
     expect(pollLimit(SECOND, until, NOW + 600)).toBe(SECOND / 2);
   });
+
+  test('has all of a limit that is short beside the longest, or is not sent', () => {
+    const until = NOW + 22 * SECOND;
+    const limitAfter = (seconds: number): number | undefined =>
+      pollLimit(4 * SECOND, until, NOW + seconds * SECOND, 20 * SECOND);
+    expect([limitAfter(0), limitAfter(17), limitAfter(17.1)]).toEqual([4 * SECOND, 4 * SECOND, undefined]);
+  });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { finding, NO_ENTRY } from '../../../lambda/trust/entry.ts';
-import { hadItsTime, isPaused, nextPause } from '../../../lambda/trust/try.ts';
+import { hadItsTime, isPaused, lateAfter, nextPause, slowestOf } from '../../../lambda/trust/try.ts';
 import { attestation, entry, failedTry, HOUR, NOW, SECOND, TIMING } from '../builders.ts';
 
 describe('failed tries', () => {
@@ -54,4 +54,14 @@ test('a poll that was cut short had its time after half of its limit, or two sec
   expect(hadItsTime(NOW - 1_999, NOW, 20 * SECOND, 0)).toBe(false);
   expect(hadItsTime(NOW - 2_000, NOW, 20 * SECOND, SECOND)).toBe(true);
   expect(hadItsTime(NOW - 500, NOW, SECOND, 0)).toBe(true);
+});
+
+test('an answer is late after half as long again as the slowest of the last took, but not before two seconds', () => {
+  expect([lateAfter(0), lateAfter(SECOND), lateAfter(4 * SECOND)]).toEqual([2 * SECOND, 2 * SECOND, 6 * SECOND]);
+});
+
+test('a slow answer is remembered for some faster ones, and less with each', () => {
+  expect(slowestOf(0, 5 * SECOND)).toBe(5 * SECOND);
+  expect(slowestOf(10 * SECOND, SECOND)).toBe(9 * SECOND);
+  expect(slowestOf(SECOND, 2 * SECOND)).toBe(2 * SECOND);
 });
