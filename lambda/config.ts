@@ -1,10 +1,26 @@
-import { isIP } from 'node:net';
 import { ConfigurationError } from './errors.ts';
 import { blameClient, parseClients } from './http/client-subject.ts';
 import type { DistinguishedName } from './http/distinguished-name.ts';
+import { faultOf, hostOrAddress, integer, oneOf, seconds, type Setting, uuid } from './setting.ts';
+
+export type { Setting } from './setting.ts';
+
+/** What there is to set where the attestation service is a Keylime verifier. */
+export interface KeylimeConfig {
+  /** How host names become agent ids: `uuid5`, `name`, or the path of a JSON file of host → id. */
+  readonly agentIds: string;
+  /** The namespace of `uuid5`. */
+  readonly namespace: string;
+  /** Whether a host that is checked against nothing is `unchecked` rather than trusted. */
+  readonly policyRequired: boolean;
+}
 
 export interface Config {
   readonly server: string;
+  /** The name to verify in the server's certificate, where it is not the address. */
+  readonly serverName?: string | undefined;
+  /** Absent where the attestation service is OpenAttestation. */
+  readonly keylime?: KeylimeConfig | undefined;
   readonly secretId: string;
   readonly table: string;
   readonly port: number;
@@ -34,22 +50,6 @@ export interface Config {
   readonly stack: string;
 }
 
-/** One setting: how it is called where it is set, and what a good value is. */
-export interface Setting<T> {
-  readonly variable: string;
-  /** Its member in the `trust` context of cdk.json; absent where the stack itself knows the value. */
-  readonly context?: string;
-  readonly default?: string;
-  /** What a value must be, as the end of a sentence that begins with the setting's name. */
-  readonly rule: string;
-  /** The typed value; undefined where the text breaks the rule. */
-  readonly parse: (text: string) => T | undefined;
-  /** Which part of a text breaks the rule, as what follows it in the sentence. */
-  readonly blame?: (text: string) => string;
-}
-
-const HOST_NAME = /^(?=.{1,253}$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?$/;
-
 const KUBERNETES_KEY =
   /^(?=.{1,317}$)([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 
@@ -58,7 +58,7 @@ export const SETTINGS = {
     variable: 'ATTESTATION_SERVER',
     context: 'server',
     rule: 'must be the host name or IP address of the attestation service, and nothing else',
-    parse: (text) => ((isIP(text) === 0 ? isHostName(text) : isAddress(text)) ? text : undefined),
+    parse: hostOrAddress,
   } satisfies Setting<string>,
   secretId: {
     variable: 'ATTESTATION_SECRET_ID',
@@ -75,6 +75,7 @@ export const SETTINGS = {
     variable: 'ATTESTATION_PORT',
     context: 'port',
     default: '8443',
+    keylimeDefault: '8881',
     rule: 'must be a port, 1 to 65535',
     parse: integer(1, 65_535),
   } satisfies Setting<number>,
@@ -82,6 +83,7 @@ export const SETTINGS = {
     variable: 'ATTESTATION_API_URL',
     context: 'apiUrl',
     default: '/OpenAttestationWebServices/V1.0',
+    keylimeDefault: '/v2.1',
     rule: 'must be a path that starts with one "/" and has no "?", "#" or ".." in it',
     parse: (text) =>
       /^\/(?!\/)[!-~]*$/.test(text) && !/[?#\\]|\.\./.test(text) ? text.replace(/\/+$/, '') : undefined,
@@ -97,6 +99,8 @@ export const SETTINGS = {
     variable: 'ATTESTATION_REQUEST_COUNT',
     context: 'requestCount',
     default: '100',
+    // Each host is asked about by itself; many at once can be read together.
+    keylimeDefault: '1000',
     rule: 'must be a whole number, 1 to 10000',
     parse: integer(1, 10_000),
   } satisfies Setting<number>,
@@ -190,6 +194,41 @@ export const SETTINGS = {
       }
     },
   } satisfies Setting<RegExp>,
+  service: {
+    variable: 'ATTESTATION_SERVICE',
+    context: 'service',
+    default: 'oat',
+    rule: 'must be the kind of the attestation service, oat or keylime',
+    parse: oneOf('oat', 'keylime'),
+  } satisfies Setting<string>,
+  serverName: {
+    variable: 'ATTESTATION_SERVER_NAME',
+    context: 'serverName',
+    rule: "must be the host name or IP address that the server's certificate is for, and nothing else",
+    parse: hostOrAddress,
+  } satisfies Setting<string>,
+  agentIds: {
+    variable: 'ATTESTATION_KEYLIME_AGENT_IDS',
+    context: 'keylime.agentIds',
+    default: 'uuid5',
+    rule: 'must be uuid5, name, or the path of a JSON file of host → agent id that ends in .json',
+    parse: (text) => (/^(uuid5|name|[^\0]{1,1000}\.json)$/.test(text) ? text : undefined),
+  } satisfies Setting<string>,
+  namespace: {
+    variable: 'ATTESTATION_KEYLIME_NAMESPACE',
+    context: 'keylime.namespace',
+    // That of DNS names (RFC 9562, 6.6).
+    default: '6ba7b810-9dad-11d1-80b4-00c04fd430c8',
+    rule: 'must be the UUID of the namespace in which agent ids are computed from host names',
+    parse: uuid,
+  } satisfies Setting<string>,
+  policyRequired: {
+    variable: 'ATTESTATION_KEYLIME_POLICY_REQUIRED',
+    context: 'keylime.policyRequired',
+    default: 'true',
+    rule: 'must be true or false',
+    parse: oneOf('true', 'false'),
+  } satisfies Setting<string>,
 };
 
 /**
@@ -198,8 +237,9 @@ export const SETTINGS = {
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const faults: string[] = [];
+  const isKeylime = env[SETTINGS.service.variable] === 'keylime';
   function read<T>(setting: Setting<T>): T | undefined {
-    const text = env[setting.variable] || setting.default;
+    const text = env[setting.variable] || defaultOf(setting, isKeylime);
     const value = text === undefined ? undefined : setting.parse(text);
     if (value === undefined && text !== undefined) faults.push(faultOf(setting, setting.variable, text));
     return value;
@@ -210,8 +250,16 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     }
     return read(setting) as T;
   }
+  need(SETTINGS.service);
+  const keylime = {
+    agentIds: need(SETTINGS.agentIds),
+    namespace: need(SETTINGS.namespace),
+    policyRequired: need(SETTINGS.policyRequired) === 'true',
+  };
   const config = {
     server: need(SETTINGS.server),
+    serverName: read(SETTINGS.serverName),
+    keylime: isKeylime ? keylime : undefined,
     secretId: need(SETTINGS.secretId),
     table: need(SETTINGS.table),
     port: need(SETTINGS.port),
@@ -236,38 +284,16 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   return { ...config, recheckSeconds: Math.min(config.recheckSeconds, config.authTimeoutSeconds) };
 }
 
+/** What counts where a setting is not set. */
+export function defaultOf(
+  { default: unless, keylimeDefault }: Setting<unknown>,
+  isKeylime: boolean,
+): string | undefined {
+  return isKeylime ? (keylimeDefault ?? unless) : unless;
+}
+
 /** The stack that the function belongs to, for metrics, which are there also where the configuration has faults. */
 export function stackOf(env: Readonly<Record<string, string | undefined>>): string {
   const { default: unless, parse, variable } = SETTINGS.stack;
   return parse(env[variable] || unless) ?? unless;
-}
-
-/** A zone (`%eth0`) names an interface of one machine, and has no place in a URL. */
-function isAddress(text: string): boolean {
-  return !text.includes('%');
-}
-
-/** A name that URLs keep as it is, rather than read as a number (`0x7f000001`) or refuse (`attester.1`). */
-function isHostName(text: string): boolean {
-  return HOST_NAME.test(text) && URL.parse(`https://${text}`)?.hostname === text.toLowerCase();
-}
-
-/** What is said of a setting whose text breaks the rule. */
-export function faultOf(setting: Setting<unknown>, name: string, text: string): string {
-  return `${name} ${setting.rule}${setting.blame?.(text) ?? ''}`;
-}
-
-function integer(least: number, most: number): (text: string) => number | undefined {
-  return (text) => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
-    return value >= least && value <= most ? value : undefined;
-  };
-}
-
-/** At most a hundred days, so that every sum of times stays a sensible date. */
-function seconds(least: number, most = 8_640_000): (text: string) => number | undefined {
-  return (text) => {
-    const value = /^\d{1,9}(\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
-    return value >= least && value <= most ? value : undefined;
-  };
 }

@@ -56,8 +56,8 @@ export class ConfigurationError extends TrustedFilterError {
   readonly status = 500;
   readonly faults: readonly string[];
 
-  constructor(faults: readonly string[]) {
-    super(`The configuration has faults: ${faults.join('; ')}.`);
+  constructor(faults: readonly string[], options?: ErrorOptions) {
+    super(`The configuration has faults: ${faults.join('; ')}.`, options);
     this.faults = faults;
   }
 }

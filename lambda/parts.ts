@@ -1,6 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { Announcer } from './events/announcer.ts';
-import { AttestationService } from './service/attestation-service.ts';
+import type { AttestationService } from './service/attestation-service.ts';
 import { SecretsManagerSecret } from './service/client-certificate.ts';
 import { ClientCertificateSource } from './service/client-certificate-source.ts';
 import type { Clock } from './clock.ts';
@@ -8,6 +8,8 @@ import { ComputeAttestationCache } from './attestation/compute-attestation-cache
 import { type Config, loadConfig } from './config.ts';
 import { KeptConnections } from './kept-connections.ts';
 import type { Counts } from './log/counts.ts';
+import type { Connection } from './service/connection.ts';
+import { OatService } from './service/oat/oat-service.ts';
 import type { Timing } from './trust/time.ts';
 import { EventBus } from './events/event-bus.ts';
 import { HandOver } from './polling/hand-over.ts';
@@ -46,6 +48,7 @@ export function composeParts(env: NodeJS.ProcessEnv, ownClock: Clock, counts: Co
   const connection = new HttpsClientAuthConnection({
     server: config.server,
     port: config.port,
+    serverName: config.serverName,
     certificates: new ClientCertificateSource({ secret, clock, counts }),
     clock,
     counts,
@@ -54,15 +57,36 @@ export function composeParts(env: NodeJS.ProcessEnv, ownClock: Clock, counts: Co
   const announcer = eventBus === undefined ? undefined : new Announcer(new EventBus(eventBus, counts));
   const cache = new ComputeAttestationCache({
     table: new ShardTable({ client, name: config.table, shardCount, timing, clock, counts }),
-    service: new AttestationService(connection, config.apiUrl, clock),
+    service: serviceOf(config, { connection, clock, counts }),
     timing,
     clock,
     counts,
-    plan: { requestCount: config.requestCount, parallelPolls: config.parallelPolls },
+    plan: {
+      requestCount: config.requestCount,
+      parallelPolls: config.parallelPolls,
+      isEachItsOwn: config.keylime !== undefined,
+    },
     pollTimeoutMs: config.pollTimeoutSeconds * 1000,
     hostPattern: config.hostPattern,
     handOver: refreshFunction === undefined ? undefined : new HandOver(refreshFunction, { clock, counts }),
     announcer,
   });
   return { config, clock, timing, cache, announcer, counts };
+}
+
+/** The service that attests; what speaks to a Keylime verifier is loaded with the first poll, where there is one. */
+function serviceOf(
+  config: Config,
+  parts: { readonly connection: Connection; readonly clock: Clock; readonly counts: Counts },
+): AttestationService {
+  const { apiUrl, authTimeoutSeconds, fleetSize, keylime, pollTimeoutSeconds } = config;
+  if (keylime === undefined) return new OatService(parts.connection, apiUrl, parts.clock);
+  let service: Promise<AttestationService> | undefined;
+  const load = async (): Promise<AttestationService> => {
+    const { KeylimeService } = await import('./service/keylime/keylime-service.ts');
+    const pollTimeoutMs = pollTimeoutSeconds * 1000;
+    const validityMs = authTimeoutSeconds * 1000;
+    return new KeylimeService({ ...keylime, ...parts, apiUrl, fleetSize, pollTimeoutMs, validityMs });
+  };
+  return { doAttestation: async (hosts, signal) => (await (service ??= load())).doAttestation(hosts, signal) };
 }

@@ -1,4 +1,5 @@
-import { faultOf, SETTINGS, type Setting } from '../../lambda/config.ts';
+import { SETTINGS } from '../../lambda/config.ts';
+import { faultOf, type Setting } from '../../lambda/setting.ts';
 import { FILTER_LIMITS } from '../functions/filter-limits.ts';
 import { REFRESH_LIMITS } from '../functions/refresh-limits.ts';
 import { faultOfSize } from './variables-size.ts';

@@ -77,15 +77,17 @@ const WHERE_NOBODY_WAS = { leastMs: 5_000, times: 3 };
  * has all the time there is, but for one that had that before, in vain.
  * @param sentAt when it was, or is, sent
  * @param longestMs the longest that any poll may take
+ * @param isEachItsOwn whether its hosts have outcomes of their own: then it does not fail as a whole, and what is late in it is the service's to end
  */
 export function limitOf(
   { targets }: Batch<unknown>,
   { answeredAt, slowestMs }: ServiceState,
   sentAt: number,
   longestMs: number,
+  isEachItsOwn = false,
 ): number {
   const isSilent = targets[0]?.isSilent === true;
-  if (slowestMs === 0 || (targets.length === 1 && !isSilent)) return longestMs;
+  if (isEachItsOwn || slowestMs === 0 || (targets.length === 1 && !isSilent)) return longestMs;
   const { leastMs, times } = isSilent || isSince(answeredAt, sentAt) ? WHERE_OTHERS_WERE_ANSWERED : WHERE_NOBODY_WAS;
   return Math.min(longestMs, Math.max(leastMs, slowestMs * times));
 }

@@ -216,7 +216,12 @@ function pollsOf<S extends KnownShard>(
     const waits = isWaiting(batch);
     // What nobody wants any more waits, too, for what a probe that is being aborted has shown so far.
     if (waits && probes.size > 0 && (isWanted || isProbing)) continue;
-    const limitMs = pollLimit(limitOf(batch, service, now, longestMs), batch.claimedUntil, now, longestMs);
+    const limitMs = pollLimit(
+      limitOf(batch, service, now, longestMs, plan.isEachItsOwn),
+      batch.claimedUntil,
+      now,
+      longestMs,
+    );
     if (!isWanted || waits || limitMs === undefined) {
       drops.push({ batch, isWanted });
     } else if (isFreeFor(batch, polled, plan)) {
@@ -228,7 +233,8 @@ function pollsOf<S extends KnownShard>(
   }
   const going = [...underWay].filter(([batch]) => !aborted.has(batch));
   // How long answers take may have become known since it was sent.
-  const endOf = (batch: Batch<S>, sentAt: number): number => sentAt + limitOf(batch, service, sentAt, longestMs);
+  const endOf = (batch: Batch<S>, sentAt: number): number =>
+    sentAt + limitOf(batch, service, sentAt, longestMs, plan.isEachItsOwn);
   const isToEnd = ([batch, sentAt]: [Batch<S>, number]): boolean =>
     !situation.isWanted(batch) || isOver(endOf(batch, sentAt), now);
   const [ending, goingOn] = [going.filter(isToEnd), going.filter((each) => !isToEnd(each))];
@@ -236,7 +242,8 @@ function pollsOf<S extends KnownShard>(
   const isServing = (batch: Batch<S>, sentAt: number): boolean =>
     service.slowestMs === 0 || (isBatchApart(batch, plan) && isSince(service.answeredAt, sentAt));
   const late = goingOn.filter(([batch, sentAt]) => isServing(batch, sentAt) && isOver(sentAt + lateAfterMs, now));
-  const setsAside = isCrowded ? late.slice(0, Math.max(0, late.length - mostLate(plan))) : [];
+  const setsAside =
+    isCrowded && plan.isEachItsOwn !== true ? late.slice(0, Math.max(0, late.length - mostLate(plan))) : [];
   const times = goingOn.map(([batch, sentAt]) => endOf(batch, sentAt));
   if (isCrowded) times.push(settledAt, ...goingOn.map(([, sentAt]) => sentAt + lateAfterMs));
   const wakeAt = Math.min(...times.filter((at) => !isOver(at, now)));

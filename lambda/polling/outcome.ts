@@ -15,6 +15,8 @@ export interface PollEnd {
   readonly sentAt: number;
   readonly endedAt: number;
   readonly attestations: ReadonlyMap<string, Attestation>;
+  /** Why there was none about hosts of their own, while others may have been answered about. */
+  readonly failures?: ReadonlyMap<string, { readonly reason: Reason }> | undefined;
   /** Why there was no answer; `refusedWith` is the status with which the service refused all hosts together. */
   readonly failure?: { readonly reason: Reason; readonly refusedWith?: number | undefined };
 }
@@ -81,17 +83,22 @@ export interface PollContext {
   readonly service: ServiceState;
   readonly timing: Timing;
   readonly requestCount: number;
+  /** Whether each host has an outcome of its own, so that a poll that failed says nothing of any. */
+  readonly isEachItsOwn?: boolean | undefined;
   /** The longest that any poll may take. */
   readonly limitMs: number;
 }
 
 export function polledOf(end: PollEnd, context: PollContext): Polled {
-  const { attestations, endedAt, failure, sentAt } = end;
+  const { attestations, endedAt, failure, failures, sentAt } = end;
   if (failure === undefined) {
     const missing = failed({ ...end, reason: 'not-in-reply', isSpoiled: false }, context);
     return {
       outcome: (host, entry, now) => {
         const attestation = attestations.get(host);
+        const own = failures?.get(host);
+        if (own !== undefined)
+          return failed({ ...end, reason: own.reason, isSpoiled: false, isOwn: true }, context)(host, entry, now);
         if (attestation === undefined) return missing(host, entry, now);
         const attested = withAttestation(entry, attestation, now);
         return entry.company === undefined ? attested : answered(attested, end, context, now);
@@ -102,11 +109,12 @@ export function polledOf(end: PollEnd, context: PollContext): Polled {
       refusedWith: undefined,
     };
   }
-  const { reason, refusedWith } = failure;
-  const { limitMs, service } = context;
+  const { reason } = failure;
+  const { isEachItsOwn = false, limitMs, service } = context;
+  const refusedWith = isEachItsOwn ? undefined : failure.refusedWith;
   const isConclusive = reason !== 'pending' || hadItsTime(sentAt, endedAt, limitMs, service.slowestMs);
   const isOfBatch = refusedWith !== undefined || reason === 'pending' || reason === 'bad-reply';
-  const isSpoiled = isOfBatch && isConclusive;
+  const isSpoiled = isOfBatch && isConclusive && !isEachItsOwn;
   const outcome = failed({ ...end, reason, isSpoiled, isRefused: refusedWith !== undefined }, context);
   // Where the service lives, as far as is known, the hosts are to blame; what is refused is cut as a batch.
   const isAlive = isSince(service.answeredAt, sentAt) || !isOver(sentAt + limitMs, endedAt);
@@ -150,13 +158,16 @@ interface Failure extends Pick<PollEnd, 'sentAt' | 'endedAt'> {
   /** Whether the hosts may be what made the poll fail. */
   readonly isSpoiled: boolean;
   readonly isRefused?: boolean;
+  /** Whether it is the host's alone. */
+  readonly isOwn?: boolean;
 }
 
-/** The pause doubles where the host was polled alone or the service answered nobody. */
-function failed({ reason, sentAt, endedAt, isRefused = false, isSpoiled }: Failure, context: PollContext): Outcome {
+/** The pause doubles where the host failed alone or the service answered nobody. */
+function failed(failure: Failure, context: PollContext): Outcome {
+  const { reason, sentAt, endedAt, isOwn = false, isRefused = false, isSpoiled } = failure;
   const { asked, requestCount, service, timing } = context;
   const { answeredAt, refusedOddities } = service;
-  const doubles = asked === 1 || !isSince(answeredAt, sentAt);
+  const doubles = isOwn || asked === 1 || !isSince(answeredAt, sentAt);
   return (host, entry, now) => {
     const pauseMs = nextPause(entry.lastTry, doubles, timing);
     const tried = withTry(entry, { level: 'unknown', reason, sentAt, endedAt, pauseMs }, now);

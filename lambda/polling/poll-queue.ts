@@ -124,7 +124,7 @@ export class PollQueue<S = ShardActor> {
     this.settledAt = end.endedAt + GATHER_MS;
     this.service = afterPoll(this.service, end);
     const asked = batch.targets.length;
-    const polled = polledOf(end, { asked, service: this.service, timing, requestCount: plan.requestCount, limitMs });
+    const polled = polledOf(end, { ...plan, asked, service: this.service, timing, limitMs });
     const { goesOn, isAnswered, isConclusive, refusedWith } = polled;
     if (wasSetAside && end.failure?.reason === 'pending' && (asked > 1 || this.service.slowestMs === 0)) {
       this.#enqueue({ ...batch, isSetAside: true });

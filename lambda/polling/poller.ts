@@ -49,12 +49,13 @@ export class Poller {
 
   #answered(result: PollResult): PollEnd {
     const { counts, timing } = this.#options;
-    const { answers, sentAt, receivedAt, otherCase, newestVtime } = result;
+    const { answers, failures, sentAt, receivedAt, otherCase, newestVtime } = result;
     counts.add('UnaskedAnswers', result.unasked);
     counts.add('FutureVtimes', result.futureVtimes);
     counts.add('ZonelessVtimes', result.zonelessVtimes);
     for (let i = 0; i < otherCase; i++) counts.fault('NamesInOtherCase', OTHER_CASE);
     if (newestVtime !== undefined) counts.measure('VtimeDifference', receivedAt - newestVtime);
+    for (const failure of failures?.values() ?? []) counts.fault('HostFaults', failure);
     const shared = new SharedAttestations();
     const attestations = new Map<string, Attestation>();
     for (const [host, answer] of answers) {
@@ -62,6 +63,6 @@ export class Poller {
       if (attestation.vtime !== undefined && isLate(attestation)) counts.add('LateVtimes');
       attestations.set(host, attestation);
     }
-    return { sentAt, endedAt: receivedAt, attestations };
+    return { sentAt, endedAt: receivedAt, attestations, failures };
   }
 }

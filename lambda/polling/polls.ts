@@ -29,6 +29,8 @@ export interface PollPlan {
   readonly requestCount: number;
   /** Most polls at once. */
   readonly parallelPolls: number;
+  /** Whether each host of a poll has an outcome of its own, so that none spoils another's, and none is tried in smaller company. */
+  readonly isEachItsOwn?: boolean;
   /** Whether nobody waits but who attests hosts for later: then no room is kept for others. */
   readonly isForLater?: boolean;
 }

@@ -13,4 +13,5 @@ export const MESSAGES: Readonly<Record<Reason, string>> = {
   unreachable: 'The attestation service could not be reached.',
   refused: 'The attestation service refused to attest the host.',
   late: 'What the attestation service said of the host was already too old when it came.',
+  unchecked: 'The attestation service measures the host but checks it against nothing.',
 };

@@ -1,81 +1,37 @@
-import type { Clock } from '../clock.ts';
-import { PollError } from '../errors.ts';
-import { parsePollReply, type PollReply } from './oat/poll-reply.ts';
+import type { PollError } from '../errors.ts';
+import type { Answer } from '../trust/attestation.ts';
 
-/** The one thing that the service needs of a connection. */
-export interface Connection {
+/** What attests hosts: OpenAttestation, or a Keylime verifier. Hosts in; of each an answer, or why there is none, out. */
+export interface AttestationService {
   /**
-   * Sends a JSON body and reads the whole answer.
-   * @throws {PollError} where no complete answer came
+   * Polls hosts.
+   * @param hosts at least one, each once
+   * @param signal aborts it
+   * @throws {PollError} where the service answered about nobody, with the reason
    */
-  post(path: string, body: string, limits: PostLimits): Promise<HttpAnswer>;
+  doAttestation(hosts: readonly string[], signal: AbortSignal): Promise<PollResult>;
 }
 
-export interface PostLimits {
-  /** Aborts the request and closes its connection. */
-  readonly signal: AbortSignal;
-  /** The most bytes that are read of an answer. */
-  readonly maxBytes: number;
-}
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly body: Uint8Array;
+/** What a service said of the hosts of a poll, and how far it deviates from what was asked. */
+export interface PollReply {
+  /** Only hosts that were asked for; one that is neither here nor in `failures` was not in the reply. */
+  readonly answers: ReadonlyMap<string, Answer>;
+  /** Hosts that got no answer while others may have, each for a reason of its own. None where hosts are answered together. */
+  readonly failures?: ReadonlyMap<string, PollError>;
+  /** Entries about hosts that nobody asked for, or about no host at all: dropped. */
+  readonly unasked: number;
+  /** Those of them that name a host which was asked for in other letters: upper case for lower, or the reverse. */
+  readonly otherCase: number;
+  /** The latest usable time among the answers; absent where none has one. */
+  readonly newestVtime?: number;
+  /** Hosts whose vtime lies after the receipt: it gains nothing. */
+  readonly futureVtimes: number;
+  /** Hosts whose vtime states no zone: it says nothing of when. */
+  readonly zonelessVtimes: number;
 }
 
 /** A poll that was answered: when it was sent, when its answer was complete, and what that says. */
 export interface PollResult extends PollReply {
   readonly sentAt: number;
   readonly receivedAt: number;
-}
-
-/** An answer's size: a fixed part, and per host as much as the richest dialect (PCR values, analysis details) needs. */
-const FIXED_BYTES = 64 * 1024;
-const BYTES_PER_HOST = 16 * 1024;
-
-/** OpenAttestation's `PollHosts`, in the one form that every dialect of it accepts. */
-export class AttestationService {
-  readonly #connection: Connection;
-  readonly #path: string;
-  readonly #clock: Clock;
-
-  /** @param apiUrl the path prefix of `PollHosts` */
-  constructor(connection: Connection, apiUrl: string, clock: Clock) {
-    this.#connection = connection;
-    this.#path = `${apiUrl}/PollHosts`;
-    this.#clock = clock;
-  }
-
-  /**
-   * Polls hosts, all in one request.
-   * @param hosts at least one, each once
-   * @throws {PollError} where the service answered about nobody, with the reason
-   */
-  async doAttestation(hosts: readonly string[], signal: AbortSignal): Promise<PollResult> {
-    const body = JSON.stringify({ count: hosts.length, hosts });
-    const maxBytes = FIXED_BYTES + BYTES_PER_HOST * hosts.length;
-    const sent = this.#clock.moment();
-    const answer = await this.#connection.post(this.#path, body, { signal, maxBytes });
-    const receivedAt = this.#clock.now();
-    checkStatus(answer.status, hosts.length);
-    const reply = parsePollReply(parseJson(answer.body), new Set(hosts), receivedAt);
-    if (reply === undefined) throw new PollError('bad-reply', 'the answer is not a JSON object with an array "hosts"');
-    return { ...reply, sentAt: this.#clock.timeOf(sent), receivedAt };
-  }
-}
-
-function checkStatus(status: number, hosts: number): void {
-  if (status >= 200 && status < 300) return;
-  const message = `the attestation service answered with HTTP status ${status}`;
-  if (status !== 400 && status !== 500) throw new PollError('unreachable', message);
-  throw new PollError(hosts === 1 ? 'refused' : 'unreachable', message, { refusedWith: status });
-}
-
-function parseJson(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch {
-    // The parser's own error quotes the text, which is nobody's to log.
-    throw new PollError('bad-reply', `the answer of ${body.length} bytes is not JSON`);
-  }
 }

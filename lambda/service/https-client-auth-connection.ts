@@ -1,5 +1,5 @@
 import { abortable } from './abortable.ts';
-import type { Connection, HttpAnswer, PostLimits } from './attestation-service.ts';
+import type { AnswerLimits, Connection, HttpAnswer } from './connection.ts';
 import { type ClientCertificateSource, Refused } from './client-certificate-source.ts';
 import type { Clock } from '../clock.ts';
 import type { Counts } from '../log/counts.ts';
@@ -14,6 +14,8 @@ import type { Fault, TlsConnection } from './tls-connection.ts';
 export interface HttpsClientAuthConnectionOptions {
   readonly server: string;
   readonly port: number;
+  /** The name that the server's certificate must be for, where it is not the address. */
+  readonly serverName?: string | undefined;
   readonly certificates: ClientCertificateSource;
   readonly clock: Clock;
   readonly counts: Counts;
@@ -23,10 +25,11 @@ export interface HttpsClientAuthConnectionOptions {
 const FRESH_MS = 1_000;
 
 /** One request, over however many connections it takes. */
-interface Post {
+interface Request {
   readonly path: string;
-  readonly body: string;
-  readonly limits: PostLimits;
+  /** Absent where it is a GET. */
+  readonly body: string | undefined;
+  readonly limits: AnswerLimits;
   readonly refused: Refused;
 }
 
@@ -55,9 +58,17 @@ export class HttpsClientAuthConnection implements Connection {
     this.#options = options;
   }
 
-  async post(path: string, body: string, limits: PostLimits): Promise<HttpAnswer> {
+  post(path: string, body: string, limits: AnswerLimits): Promise<HttpAnswer> {
+    return this.#ask(path, body, limits);
+  }
+
+  get(path: string, limits: AnswerLimits): Promise<HttpAnswer> {
+    return this.#ask(path, undefined, limits);
+  }
+
+  async #ask(path: string, body: string | undefined, limits: AnswerLimits): Promise<HttpAnswer> {
     try {
-      return await this.#post({ path, body, limits, refused: new Refused() });
+      return await this.#request({ path, body, limits, refused: new Refused() });
     } catch (cause) {
       if (cause instanceof PollError) throw cause;
       if (limits.signal.aborted)
@@ -66,23 +77,25 @@ export class HttpsClientAuthConnection implements Connection {
     }
   }
 
-  async #post(post: Post): Promise<HttpAnswer> {
-    const { certificates, counts, server, port } = this.#options;
-    const { refused } = post;
-    const { signal } = post.limits;
+  async #request(request: Request): Promise<HttpAnswer> {
+    const { certificates, counts, server, serverName, port } = this.#options;
+    const { refused } = request;
+    const { signal } = request.limits;
     // What a poll needs and a cached answer does not: undici, and the certificate.
     const needs = Promise.all([import('./tls-connection.ts'), certificates.get()]);
     const [{ TlsConnection }, first] = await abortable(needs, signal);
     const open = (certificate: CertificateVersion): TlsConnection => {
       certificates.measure(certificate);
-      return new TlsConnection({ server, port, certificate, keepAliveMs: SAFE_IDLE_MS });
+      return new TlsConnection({ server, port, serverName, certificate, keepAliveMs: SAFE_IDLE_MS });
     };
     const kept = this.#take(first);
     let connection = kept ?? open(first);
     for (;;) {
       const { certificate } = connection;
       const isKept = connection === kept;
-      const sent = isKept ? this.#sendOverKept(kept, post, () => open(certificate)) : this.#send(connection, post);
+      const sent = isKept
+        ? this.#sendOverKept(kept, request, () => open(certificate))
+        : this.#send(connection, request);
       const { answer, fault, error } = await sent;
       if (fault === undefined && answer !== undefined) return answer;
       if (fault === 'broken') throw error;
@@ -107,16 +120,16 @@ export class HttpsClientAuthConnection implements Connection {
    * Sends it over a kept connection, and over a new one as well where the first byte is late after idleness: the path may have
    * forgotten the connection, and swallow what it carries. The first answer counts.
    */
-  async #sendOverKept(kept: TlsConnection, post: Post, open: () => TlsConnection): Promise<Outcome> {
+  async #sendOverKept(kept: TlsConnection, request: Request, open: () => TlsConnection): Promise<Outcome> {
     const { clock, counts } = this.#options;
     const isFresh = isYounger(kept.idleSince, FRESH_MS, clock.moment());
-    const first = this.#send(kept, post);
+    const first = this.#send(kept, request);
     if (isFresh || !(await this.#isLate(kept, first))) return first;
     counts.add('ResentPolls');
     // Those that are kept were idle on the same path.
     for (const connection of this.#idle.splice(0)) connection.close();
     const other = open();
-    const second = this.#send(other, post);
+    const second = this.#send(other, request);
     const ways = [first.then((outcome) => ({ outcome, loser: other }))];
     ways.push(second.then((outcome) => ({ outcome, loser: kept })));
     const answered = ways.map(async (way) => {
@@ -144,12 +157,12 @@ export class HttpsClientAuthConnection implements Connection {
   }
 
   /** Rejects where nothing can come of sending it again. */
-  async #send(connection: TlsConnection, { path, body, limits, refused }: Post): Promise<Outcome> {
+  async #send(connection: TlsConnection, { path, body, limits, refused }: Request): Promise<Outcome> {
     const { certificates, clock } = this.#options;
     const isAnother = refused.versions.size > 0;
     const sentAt = clock.monotonic();
     try {
-      const answer = await connection.post(path, body, limits);
+      const answer = await (body === undefined ? connection.get(path, limits) : connection.post(path, body, limits));
       this.#slowestMs = slowestOf(this.#slowestMs, clock.monotonic() - sentAt);
       if (!isRefusal(answer.status)) {
         this.#keep(connection);

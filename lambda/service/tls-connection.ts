@@ -1,10 +1,10 @@
 // Loaded with undici when the first poll is due, and not before.
-import { isIPv6, type Socket } from 'node:net';
-import type { Readable } from 'node:stream';
-import { DEFAULT_CIPHERS } from 'node:tls';
-import { buildConnector, Client } from 'undici';
-import type { HttpAnswer, PostLimits } from './attestation-service.ts';
+import { isIP, isIPv6, type Socket } from 'node:net';
+import { checkServerIdentity, type ConnectionOptions, DEFAULT_CIPHERS } from 'node:tls';
+import { buildConnector, Client, type Dispatcher } from 'undici';
+import type { AnswerLimits, HttpAnswer } from './connection.ts';
 import { abortable } from './abortable.ts';
+import { beginningOf, dateOf, leave, leaveRest } from './answer-stream.ts';
 import { PollError } from '../errors.ts';
 import { LONG_AGO } from '../trust/time.ts';
 import { asksForLogin } from './refusal.ts';
@@ -12,8 +12,6 @@ import type { CertificateVersion } from './secret-watch.ts';
 import { explainTlsFault, ServerTlsFault } from './server-tls-fault.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
-/** How long the rest of an answer that is a fault is read. */
-const REST_MS = 1_000;
 /** What errors of a connection that the other side closed have for a code. */
 const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 /** A TLS alert of the other side, as Node names it: `ERR_SSL_TLSV1_ALERT_UNKNOWN_CA`, `ERR_SSL_SSL/TLS_ALERT_…`. */
@@ -33,6 +31,8 @@ export type Fault = 'stale' | 'refused' | 'broken';
 export interface TlsConnectionOptions {
   readonly server: string;
   readonly port: number;
+  /** The name that the server's certificate must be for, where it is not the address. */
+  readonly serverName?: string | undefined;
   readonly certificate: CertificateVersion;
   readonly keepAliveMs: number;
 }
@@ -55,7 +55,7 @@ export class TlsConnection {
   #hasCarriedAnswer = false;
   #bytesBefore = 0;
 
-  constructor({ server, port, certificate: version, keepAliveMs }: TlsConnectionOptions) {
+  constructor({ server, port, serverName, certificate: version, keepAliveMs }: TlsConnectionOptions) {
     this.certificate = version;
     const { cert, key, ca, passphrase } = version.certificate;
     const connect = buildConnector({
@@ -68,6 +68,7 @@ export class TlsConnection {
       allowH2: false,
       // Said here, so that no variable of the environment can turn it off.
       rejectUnauthorized: true,
+      ...(serverName === undefined ? {} : nameOf(serverName)),
       timeout: CONNECT_TIMEOUT_MS,
       // undici lets go of a connection that is being made only when it has been made.
       signal: this.#closing.signal,
@@ -115,33 +116,35 @@ export class TlsConnection {
    * Sends a JSON body and reads the whole answer. After a rejection the connection is of no more use.
    * @throws {PollError} where the answer is none that may be read
    */
-  async post(path: string, body: string, { signal, maxBytes }: PostLimits): Promise<HttpAnswer> {
-    const { authBlob, authorization } = this.certificate.certificate;
+  post(path: string, body: string, limits: AnswerLimits): Promise<HttpAnswer> {
+    return this.#send(path, body, limits);
+  }
+
+  /** The same without a body, and without the content type and the login for which a Keylime verifier refuses a GET. */
+  get(path: string, limits: AnswerLimits): Promise<HttpAnswer> {
+    return this.#send(path, undefined, limits);
+  }
+
+  async #send(path: string, body: string | undefined, { signal, maxBytes }: AnswerLimits): Promise<HttpAnswer> {
     this.status = undefined;
     this.wantsLogin = false;
     this.#bytesBefore = this.#socket?.bytesRead ?? 0;
-    const request = this.#client.request({
-      method: 'POST',
-      path,
-      body,
-      signal,
-      headers: {
-        'content-type': 'application/json',
-        accept: 'application/json',
-        'accept-encoding': 'identity',
-        ...(authBlob === undefined ? {} : { 'x-auth-blob': authBlob }),
-        ...(authorization === undefined ? {} : { authorization }),
-      },
-    });
+    const accepted = { accept: 'application/json', 'accept-encoding': 'identity' };
+    const options: Dispatcher.RequestOptions =
+      body === undefined
+        ? { method: 'GET', path, signal, headers: accepted }
+        : { method: 'POST', path, signal, body, headers: { ...this.#postHeaders(), ...accepted } };
+    const request = this.#client.request(options);
     // undici heeds the signal only once it has a connection.
     const { statusCode: status, headers, body: answer } = await abortable(request, signal, (late) => leave(late.body));
     this.status = status;
     this.wantsLogin = asksForLogin(status, headers['www-authenticate']);
+    const told = body === undefined ? { date: dateOf(headers['date']) } : {};
     if (status < 200 || status > 299) {
-      // What it says beside its status decides nothing; a short rest is read so that the connection can be used again.
-      await answer.dump({ limit: maxBytes, signal: AbortSignal.timeout(REST_MS) }).catch(() => {});
+      // A short rest is read so that the connection can be used again.
+      const rest = body === undefined ? await beginningOf(answer) : await leaveRest(answer, maxBytes);
       this.#hasCarriedAnswer = true;
-      return { status, body: Buffer.alloc(0) };
+      return { status, body: rest, ...told };
     }
     const encoding = headers['content-encoding'];
     if (encoding !== undefined && encoding !== 'identity') {
@@ -157,7 +160,16 @@ export class TlsConnection {
       chunks.push(chunk);
     }
     this.#hasCarriedAnswer = true;
-    return { status, body: Buffer.concat(chunks) };
+    return { status, body: Buffer.concat(chunks), ...told };
+  }
+
+  #postHeaders(): Record<string, string> {
+    const { authBlob, authorization } = this.certificate.certificate;
+    return {
+      'content-type': 'application/json',
+      ...(authBlob === undefined ? {} : { 'x-auth-blob': authBlob }),
+      ...(authorization === undefined ? {} : { authorization }),
+    };
   }
 
   /** What the error with which the last request was rejected says of the connection. */
@@ -191,7 +203,10 @@ export class TlsConnection {
   }
 }
 
-/** Closes the connection of an answer that nobody reads; to its stream that is an error, which has to go somewhere. */
-function leave(answer: Readable): void {
-  answer.on('error', () => {}).destroy();
+/** What to tell TLS so that another name than the address is asked for and verified; an address can't be asked for by SNI. */
+function nameOf(serverName: string): Pick<ConnectionOptions, 'servername' | 'checkServerIdentity'> {
+  return {
+    ...(isIP(serverName) === 0 ? { servername: serverName } : {}),
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
+  };
 }

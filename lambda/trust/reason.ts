@@ -21,6 +21,7 @@ export const REASONS = [
   'unreachable',
   'refused',
   'late',
+  'unchecked',
 ] as const;
 export type Reason = (typeof REASONS)[number];
 

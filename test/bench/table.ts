@@ -5,7 +5,8 @@ import {
   type AttributeValue,
 } from '@aws-sdk/client-dynamodb';
 import { createTable, DynamoDbServer } from '../../infra/local/aws/dynamodb.ts';
-import { AttestationService, type Connection } from '../../lambda/service/attestation-service.ts';
+import type { Connection } from '../../lambda/service/connection.ts';
+import { OatService } from '../../lambda/service/oat/oat-service.ts';
 import { type Clock, systemClock } from '../../lambda/clock.ts';
 import { ComputeAttestationCache } from '../../lambda/attestation/compute-attestation-cache.ts';
 import { Counts } from '../../lambda/log/counts.ts';
@@ -178,7 +179,7 @@ class Fleet {
       new ComputeAttestationCache({
         ...parts,
         table: new ShardTable({ ...parts, client, name, shardCount }),
-        service: new AttestationService(attester(clock), '', clock),
+        service: new OatService(attester(clock), '', clock),
         plan: { requestCount: 100, parallelPolls: 10 },
         pollTimeoutMs: 20_000,
       });
@@ -192,7 +193,7 @@ class Fleet {
 }
 
 /** An attestation service that trusts everybody, after a while that differs from poll to poll. */
-function attester(clock: Clock): Connection {
+function attester(clock: Clock): Pick<Connection, 'post'> {
   return {
     post: async (_path, body) => {
       const { hosts } = JSON.parse(body) as { hosts: string[] };

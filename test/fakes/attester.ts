@@ -1,4 +1,4 @@
-import type { Connection, HttpAnswer, PostLimits } from '../../lambda/service/attestation-service.ts';
+import type { AnswerLimits, Connection, HttpAnswer } from '../../lambda/service/connection.ts';
 import type { Clock } from '../../lambda/clock.ts';
 import { PollError } from '../../lambda/errors.ts';
 
@@ -16,7 +16,7 @@ export interface SeenPoll {
 }
 
 /** An attestation service on the test's clock: takes its time, answers, refuses, and knows what is asked at once. */
-export class Attester implements Connection {
+export class Attester implements Pick<Connection, 'post'> {
   readonly polls: SeenPoll[] = [];
   /** The most polls of any one host that were under way at once. */
   mostAtOnce = 0;
@@ -45,7 +45,7 @@ export class Attester implements Connection {
     return this.polls.filter(({ hosts }) => hosts.includes(host)).length;
   }
 
-  async post(_path: string, body: string, { signal }: PostLimits): Promise<HttpAnswer> {
+  async post(_path: string, body: string, { signal }: AnswerLimits): Promise<HttpAnswer> {
     const { hosts } = JSON.parse(body) as { hosts: string[] };
     const poll: SeenPoll = { hosts, sentAt: this.#clock.now(), endedAt: undefined };
     this.polls.push(poll);

@@ -1,6 +1,7 @@
 import type { BatchGetItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { Announcer } from '../../lambda/events/announcer.ts';
-import { AttestationService, type Connection } from '../../lambda/service/attestation-service.ts';
+import type { Connection } from '../../lambda/service/connection.ts';
+import { OatService } from '../../lambda/service/oat/oat-service.ts';
 import type { Clock } from '../../lambda/clock.ts';
 import { ComputeAttestation } from '../../lambda/attestation/compute-attestation.ts';
 import { ComputeAttestationCache } from '../../lambda/attestation/compute-attestation-cache.ts';
@@ -19,7 +20,7 @@ import type { MemoryDynamoDb } from './memory-dynamodb.ts';
 export interface FilterEnvironmentOptions {
   readonly clock: Clock;
   readonly dynamodb: MemoryDynamoDb;
-  readonly connection: Connection;
+  readonly connection: Pick<Connection, 'post'>;
   readonly validityMs?: number;
   readonly recheckMs?: number;
   readonly shardCount?: number;
@@ -66,7 +67,7 @@ export class FilterEnvironment {
     this.cache = new ComputeAttestationCache({
       ...parts,
       table: new ShardTable({ ...parts, client, name: 'table', shardCount, ...deployment }),
-      service: new AttestationService(connection, '', clock),
+      service: new OatService(connection, '', clock),
       plan: { requestCount, parallelPolls },
       pollTimeoutMs,
       hostPattern,
@@ -125,7 +126,7 @@ export class FilterEnvironment {
     return { send } as unknown as DynamoDBClient;
   }
 
-  #mortalConnection(connection: Connection): Connection {
+  #mortalConnection(connection: Pick<Connection, 'post'>): Pick<Connection, 'post'> {
     return {
       post: (path, body, { signal, maxBytes }) =>
         connection

@@ -47,6 +47,16 @@ describe('the configuration', () => {
     expect(loadConfig(REQUIRED)).toEqual(DEFAULTS);
   });
 
+  test('has other defaults where the attestation service is Keylime', () => {
+    expect(loadConfig({ ...REQUIRED, ATTESTATION_SERVICE: 'keylime' })).toEqual({
+      ...DEFAULTS,
+      port: 8881,
+      apiUrl: '/v2.1',
+      requestCount: 1_000,
+      keylime: { agentIds: 'uuid5', namespace: '6ba7b810-9dad-11d1-80b4-00c04fd430c8', policyRequired: true },
+    });
+  });
+
   test('takes an empty variable for one that is not set', () => {
     const env: Record<string, string> = { ...REQUIRED };
     for (const { variable } of Object.values(SETTINGS)) env[variable] ??= '';
@@ -75,9 +85,20 @@ describe('the configuration', () => {
       ATTESTATION_STACK: 'TrustedFilter',
       ATTESTATION_UNKNOWN_ALARM: '900.5',
       ATTESTATION_HOST_PATTERN: '^compute-\\d+$',
+      ATTESTATION_SERVICE: 'keylime',
+      ATTESTATION_SERVER_NAME: 'server',
+      ATTESTATION_KEYLIME_AGENT_IDS: '/opt/agent-ids.json',
+      ATTESTATION_KEYLIME_NAMESPACE: '6BA7B811-9DAD-11D1-80B4-00C04FD430C8',
+      ATTESTATION_KEYLIME_POLICY_REQUIRED: 'false',
     };
     expect(loadConfig(env)).toEqual({
       server: '10.1.2.3',
+      serverName: 'server',
+      keylime: {
+        agentIds: '/opt/agent-ids.json',
+        namespace: '6ba7b811-9dad-11d1-80b4-00c04fd430c8',
+        policyRequired: false,
+      },
       secretId: env.ATTESTATION_SECRET_ID,
       table: env.ATTESTATION_TABLE,
       port: 8181,
@@ -129,6 +150,11 @@ describe('the configuration', () => {
       undefined,
       'unknownAlarm',
       'hostPattern',
+      'service',
+      'serverName',
+      'keylime.agentIds',
+      'keylime.namespace',
+      'keylime.policyRequired',
     ]);
   });
 

@@ -1,21 +1,6 @@
 import { type Answer, isFromFuture } from '../../trust/attestation.ts';
+import type { PollReply } from '../attestation-service.ts';
 import { parseVtime } from './vtime.ts';
-
-/** What a reply says of the hosts of its poll, and how far it deviates from what was asked. */
-export interface PollReply {
-  /** Only hosts that were asked for; one that is missing here was not in the reply. */
-  readonly answers: ReadonlyMap<string, Answer>;
-  /** Entries about hosts that nobody asked for, or about no host at all: dropped. */
-  readonly unasked: number;
-  /** Those of them that name a host which was asked for in other letters: upper case for lower, or the reverse. */
-  readonly otherCase: number;
-  /** The latest usable time among the answers; absent where none has one. */
-  readonly newestVtime?: number;
-  /** Hosts whose vtime lies after the receipt: it gains nothing. */
-  readonly futureVtimes: number;
-  /** Hosts whose vtime states no zone: it says nothing of when. */
-  readonly zonelessVtimes: number;
-}
 
 /** The service's words beside the two levels; each leaves the level unknown and is its own reason. */
 const UNDECIDED = ['unknown', 'timeout', 'pending'] as const;

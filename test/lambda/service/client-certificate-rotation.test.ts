@@ -4,7 +4,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { CertificateAuthority, type KeyPair, LOOPBACK_NAMES } from '../../../infra/local/certificates.ts';
 import { close, listen } from '../../../infra/local/listen.ts';
-import type { PostLimits } from '../../../lambda/service/attestation-service.ts';
+import type { AnswerLimits } from '../../../lambda/service/connection.ts';
 import type { Secret, SecretStage, SecretValue } from '../../../lambda/service/client-certificate.ts';
 import { ClientCertificateSource } from '../../../lambda/service/client-certificate-source.ts';
 import { Counts } from '../../../lambda/log/counts.ts';
@@ -87,7 +87,7 @@ function connectionTo(port: number, secret: Secret, host = 'localhost') {
   const certificates = new ClientCertificateSource({ secret, clock, counts });
   const connection = new HttpsClientAuthConnection({ server: host, port, certificates, clock, counts });
   const { signal } = new AbortController();
-  const post = (limits: Partial<PostLimits> = {}) =>
+  const post = (limits: Partial<AnswerLimits> = {}) =>
     connection.post('/PollHosts', '{}', { signal, maxBytes: 1_000, ...limits });
   return { clock, counts, post };
 }

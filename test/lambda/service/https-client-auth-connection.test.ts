@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { close, listen } from '../../../infra/local/listen.ts';
 import type { Poll } from '../../../infra/local/oat-server.ts';
-import type { PostLimits } from '../../../lambda/service/attestation-service.ts';
+import type { AnswerLimits } from '../../../lambda/service/connection.ts';
 import type { Secret } from '../../../lambda/service/client-certificate.ts';
 import { ClientCertificateSource } from '../../../lambda/service/client-certificate-source.ts';
 import { Counts } from '../../../lambda/log/counts.ts';
@@ -67,7 +67,7 @@ function connectionTo(
   const certificates = new ClientCertificateSource({ secret, clock, counts });
   const connection = new HttpsClientAuthConnection({ server, port, certificates, clock, counts });
   const { signal } = new AbortController();
-  const post = (limits: Partial<PostLimits> = {}) =>
+  const post = (limits: Partial<AnswerLimits> = {}) =>
     connection.post('/PollHosts', BODY, { signal, maxBytes: 1_000, ...limits });
   return { clock, counts, post };
 }

@@ -11,7 +11,7 @@ describe('levels', () => {
 
   test('the order of the reasons is part of the format of the table', () => {
     expect(REASONS.join()).toBe(
-      'trusted,untrusted,unknown,timeout,pending,not-in-reply,bad-reply,bad-vtime,unreachable,refused,late',
+      'trusted,untrusted,unknown,timeout,pending,not-in-reply,bad-reply,bad-vtime,unreachable,refused,late,unchecked',
     );
   });
 });

@@ -1,6 +1,6 @@
 /** Replies of `PollHosts` as nobody should write them, and what may come of one whatever it is. */
 import fc from 'fast-check';
-import type { PollReply } from '../../../../lambda/service/oat/poll-reply.ts';
+import type { PollReply } from '../../../../lambda/service/attestation-service.ts';
 import { parseVtime } from '../../../../lambda/service/oat/vtime.ts';
 import { NOW, SECOND } from '../../builders.ts';
 

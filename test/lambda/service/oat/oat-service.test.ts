@@ -1,19 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import {
-  AttestationService,
-  type Connection,
-  type HttpAnswer,
-  type PostLimits,
-} from '../../../lambda/service/attestation-service.ts';
-import { PollError } from '../../../lambda/errors.ts';
-import { arbitraryBytes, ASKED, unfounded } from './oat/arbitrary-replies.ts';
-import { NOW, SECOND, StoppedClock } from '../builders.ts';
+import type { AnswerLimits, Connection, HttpAnswer } from '../../../../lambda/service/connection.ts';
+import { OatService } from '../../../../lambda/service/oat/oat-service.ts';
+import { PollError } from '../../../../lambda/errors.ts';
+import { arbitraryBytes, ASKED, unfounded } from './arbitrary-replies.ts';
+import { NOW, SECOND, StoppedClock } from '../../builders.ts';
 
 /** Takes a second to answer everything with the same, and remembers what it was asked. */
-class FakeConnection implements Connection {
-  readonly posts: { path: string; body: string; limits: PostLimits }[] = [];
+class FakeConnection implements Pick<Connection, 'post'> {
+  readonly posts: { path: string; body: string; limits: AnswerLimits }[] = [];
   readonly #clock: StoppedClock;
   readonly #answer: () => HttpAnswer;
 
@@ -22,7 +18,7 @@ class FakeConnection implements Connection {
     this.#answer = answer;
   }
 
-  post(path: string, body: string, limits: PostLimits): Promise<HttpAnswer> {
+  post(path: string, body: string, limits: AnswerLimits): Promise<HttpAnswer> {
     this.posts.push({ path, body, limits });
     this.#clock.time += SECOND;
     return new Promise((resolve) => resolve(this.#answer()));
@@ -35,7 +31,7 @@ const signal = new AbortController().signal;
 function serviceThat(answer: () => HttpAnswer, apiUrl = '/OpenAttestationWebServices/V1.0') {
   const clock = new StoppedClock();
   const connection = new FakeConnection(clock, answer);
-  return { service: new AttestationService(connection, apiUrl, clock), connection };
+  return { service: new OatService(connection, apiUrl, clock), connection };
 }
 
 function answers(body: string | Uint8Array, status = 200): () => HttpAnswer {

@@ -1,0 +1,45 @@
+/** The answers that undici brings, as streams: what is read of them, and how those are left that nobody reads. */
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+
+type Body = Dispatcher.ResponseData['body'];
+
+/** How long the rest of an answer that is a fault is read, and how much of it is kept. */
+const REST_MS = 1_000;
+const FAULT_BYTES = 4 * 1024;
+
+/** The time of a `Date` header, as servers write it (RFC 9110, 5.6.7); undefined for what is none. */
+export function dateOf(header: string | string[] | undefined): number | undefined {
+  const time = typeof header === 'string' && header.endsWith(' GMT') ? Date.parse(header) : NaN;
+  return Number.isNaN(time) ? undefined : time;
+}
+
+/** The beginning of an answer that is a fault, as far as it comes at once; its connection is closed where there is more. */
+export async function beginningOf(answer: Body): Promise<Uint8Array> {
+  const timer = setTimeout(() => leave(answer), REST_MS);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > FAULT_BYTES) break;
+    }
+  } catch {
+    // What came is all that there is.
+  } finally {
+    clearTimeout(timer);
+  }
+  return Buffer.concat(chunks).subarray(0, FAULT_BYTES);
+}
+
+/** What a fault says beside its status decides nothing. */
+export async function leaveRest(answer: Body, limit: number): Promise<Uint8Array> {
+  await answer.dump({ limit, signal: AbortSignal.timeout(REST_MS) }).catch(() => {});
+  return Buffer.alloc(0);
+}
+
+/** Closes the connection of an answer that nobody reads; to its stream that is an error, which has to go somewhere. */
+export function leave(answer: Readable): void {
+  answer.on('error', () => {}).destroy();
+}
