@@ -31,7 +31,9 @@ export function parseAgents(answer: HttpAnswer): Readonly<Record<string, unknown
     throw new PollError('unreachable', `the verifier answered with HTTP status ${answer.status} about all agents`);
   }
   const results = resultsOf(answer);
-  if (!isObject(results)) throw new PollError('bad-reply', 'the answer about all agents is not one of a verifier');
+  // Ids alone are what a verifier gives to whom the query was lost on the way.
+  if (!isObject(results) || Array.isArray(results['uuids']))
+    throw new PollError('bad-reply', 'the answer about all agents is not one of a verifier');
   return results;
 }
 
