@@ -1,19 +1,11 @@
 import { ConfigurationError } from './errors.ts';
 import { blameClient, parseClients } from './http/client-subject.ts';
 import type { DistinguishedName } from './http/distinguished-name.ts';
-import { faultOf, hostOrAddress, integer, oneOf, seconds, type Setting, uuid } from './setting.ts';
+import { KEYLIME_SETTINGS, type KeylimeConfig } from './keylime-settings.ts';
+import { faultOf, hostOrAddress, integer, oneOf, seconds, type Setting } from './setting.ts';
 
+export type { KeylimeConfig } from './keylime-settings.ts';
 export type { Setting } from './setting.ts';
-
-/** What there is to set where the attestation service is a Keylime verifier. */
-export interface KeylimeConfig {
-  /** How host names become agent ids: `uuid5`, `name`, or the path of a JSON file of host → id. */
-  readonly agentIds: string;
-  /** The namespace of `uuid5`. */
-  readonly namespace: string;
-  /** Whether a host that is checked against nothing is `unchecked` rather than trusted. */
-  readonly policyRequired: boolean;
-}
 
 export interface Config {
   readonly server: string;
@@ -207,28 +199,7 @@ export const SETTINGS = {
     rule: "must be the host name or IP address that the server's certificate is for, and nothing else",
     parse: hostOrAddress,
   } satisfies Setting<string>,
-  agentIds: {
-    variable: 'ATTESTATION_KEYLIME_AGENT_IDS',
-    context: 'keylime.agentIds',
-    default: 'uuid5',
-    rule: 'must be uuid5, name, or the path of a JSON file of host → agent id that ends in .json',
-    parse: (text) => (/^(uuid5|name|[^\0]{1,1000}\.json)$/.test(text) ? text : undefined),
-  } satisfies Setting<string>,
-  namespace: {
-    variable: 'ATTESTATION_KEYLIME_NAMESPACE',
-    context: 'keylime.namespace',
-    // That of DNS names (RFC 9562, 6.6).
-    default: '6ba7b810-9dad-11d1-80b4-00c04fd430c8',
-    rule: 'must be the UUID of the namespace in which agent ids are computed from host names',
-    parse: uuid,
-  } satisfies Setting<string>,
-  policyRequired: {
-    variable: 'ATTESTATION_KEYLIME_POLICY_REQUIRED',
-    context: 'keylime.policyRequired',
-    default: 'true',
-    rule: 'must be true or false',
-    parse: oneOf('true', 'false'),
-  } satisfies Setting<string>,
+  ...KEYLIME_SETTINGS,
 };
 
 /**
@@ -255,6 +226,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     agentIds: need(SETTINGS.agentIds),
     namespace: need(SETTINGS.namespace),
     policyRequired: need(SETTINGS.policyRequired) === 'true',
+    verifiers: read(SETTINGS.verifiers),
   };
   const config = {
     server: need(SETTINGS.server),

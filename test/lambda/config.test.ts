@@ -90,6 +90,7 @@ describe('the configuration', () => {
       ATTESTATION_KEYLIME_AGENT_IDS: '/opt/agent-ids.json',
       ATTESTATION_KEYLIME_NAMESPACE: '6BA7B811-9DAD-11D1-80B4-00C04FD430C8',
       ATTESTATION_KEYLIME_POLICY_REQUIRED: 'false',
+      ATTESTATION_KEYLIME_VERIFIERS: '["CN=keylime-verifier,O=example"]',
     };
     expect(loadConfig(env)).toEqual({
       server: '10.1.2.3',
@@ -98,6 +99,7 @@ describe('the configuration', () => {
         agentIds: '/opt/agent-ids.json',
         namespace: '6ba7b811-9dad-11d1-80b4-00c04fd430c8',
         policyRequired: false,
+        verifiers: [parseDistinguishedName('CN=keylime-verifier,O=example')],
       },
       secretId: env.ATTESTATION_SECRET_ID,
       table: env.ATTESTATION_TABLE,
@@ -155,6 +157,7 @@ describe('the configuration', () => {
       'keylime.agentIds',
       'keylime.namespace',
       'keylime.policyRequired',
+      undefined,
     ]);
   });
 
@@ -251,6 +254,7 @@ describe.each<[keyof typeof SETTINGS, good: string[], bad: string[]]>([
   ],
   ['stack', ['local', 'Trust-9', 'a'.repeat(128)], ['a b', 'a_b', 'a\n', 'a'.repeat(129), 'ä']],
   ['unknownAlarmSeconds', ['0.001', '8640000'], ['0', '0.000', '8640000.001', ...NO_SECONDS]],
+  ['verifiers', ['["CN=a"]', '["CN=keylime-verifier,O=example","CN=b"]'], ['CN=a', '{}', '[]', '["CN=a"', '"CN=a"']],
   ['hostPattern', ['.', '^[a-z]+$', '\\p{L}'], ['(', '[', '*', '\\', '(?<a', '\\p{Nothing}']],
 ])('%s', (name, good, bad) => {
   const { variable, rule } = SETTINGS[name];
