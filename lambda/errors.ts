@@ -50,6 +50,16 @@ export class UnknownClientError extends TrustedFilterError {
   }
 }
 
+/** A verifier's hint could not be passed on: it tries again. */
+export class HintNotTakenError extends TrustedFilterError {
+  readonly code = 'hint-not-taken';
+  readonly status = 503;
+
+  constructor() {
+    super('The hint could not be passed on; the log says why. Send it again.');
+  }
+}
+
 /** Every fault of the configuration at once, each by the name of its setting; values are not repeated. */
 export class ConfigurationError extends TrustedFilterError {
   readonly code = 'configuration';

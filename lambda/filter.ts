@@ -10,13 +10,18 @@ import { composeParts } from './parts.ts';
 import { problems } from './http/problem.ts';
 import { RequestLog } from './log/request-log.ts';
 import { TrustedFilter } from './attestation/trusted-filter.ts';
+import { Webhook } from './http/webhook.ts';
 
 const counts = new Counts();
 const log = new RequestLog(new FunctionLog(counts, () => ({ function: 'filter', stack: stackOf(process.env) })));
 
 function compose(env: NodeJS.ProcessEnv): FilterParts {
-  const { config, clock, timing, cache } = composeParts(env, systemClock, counts);
-  return { config, clock, filter: new TrustedFilter(new ComputeAttestation(cache, timing, clock)) };
+  const { config, clock, timing, cache, handOver } = composeParts(env, systemClock, counts);
+  const { clients, keylime } = config;
+  // Where schedulers show certificates, verifiers do, too; of none that is known, nobody may post.
+  const verifiers = clients && (keylime?.verifiers ?? []);
+  const webhook = keylime && new Webhook({ verifiers, recheckMs: timing.recheckMs, handOver, clock, log });
+  return { config, clock, filter: new TrustedFilter(new ComputeAttestation(cache, timing, clock)), webhook };
 }
 
 let parts: FilterParts | undefined;

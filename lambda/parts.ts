@@ -25,6 +25,9 @@ export interface Parts {
   readonly timing: Timing;
   readonly cache: ComputeAttestationCache;
   readonly announcer: Announcer | undefined;
+  readonly handOver: HandOver | undefined;
+  /** Which of some hosts the service knows by these ids; absent where it has no ids of its own. */
+  readonly hostsOf: ((agents: readonly string[], hosts: readonly string[]) => Promise<string[]>) | undefined;
   readonly counts: Counts;
 }
 
@@ -53,7 +56,8 @@ export function composeParts(env: NodeJS.ProcessEnv, ownClock: Clock, counts: Co
     clock,
     counts,
   });
-  const { eventBus, refreshFunction } = config;
+  const { eventBus, keylime, refreshFunction } = config;
+  const handOver = refreshFunction === undefined ? undefined : new HandOver(refreshFunction, { clock, counts });
   const announcer = eventBus === undefined ? undefined : new Announcer(new EventBus(eventBus, counts));
   const cache = new ComputeAttestationCache({
     table: new ShardTable({ client, name: config.table, shardCount, timing, clock, counts }),
@@ -68,10 +72,17 @@ export function composeParts(env: NodeJS.ProcessEnv, ownClock: Clock, counts: Co
     },
     pollTimeoutMs: config.pollTimeoutSeconds * 1000,
     hostPattern: config.hostPattern,
-    handOver: refreshFunction === undefined ? undefined : new HandOver(refreshFunction, { clock, counts }),
+    handOver,
     announcer,
   });
-  return { config, clock, timing, cache, announcer, counts };
+  const hostsOf =
+    keylime &&
+    (async (agents: readonly string[], hosts: readonly string[]): Promise<string[]> => {
+      const { agentIdOf, loadAgentIds } = await import('./service/keylime/agent-ids.ts');
+      const agentIds = loadAgentIds(keylime);
+      return hosts.filter((host) => agents.includes(agentIdOf(host, agentIds) ?? ''));
+    });
+  return { config, clock, timing, cache, announcer, handOver, hostsOf, counts };
 }
 
 /** The service that attests; what speaks to a Keylime verifier is loaded with the first poll, where there is one. */

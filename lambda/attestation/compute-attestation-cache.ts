@@ -9,7 +9,6 @@ import {
   type Entry,
   type Finding,
   finding,
-  isAskedAbout,
   isAttested,
   isUnstamped,
   merge,
@@ -17,8 +16,16 @@ import {
   purged,
   withAlarm,
 } from '../trust/entry.ts';
-import { findInMemory, type HostAttestation, LATE, NOT_A_HOST, PENDING } from './look-up.ts';
-import { firstPauseEnd, type Freshness, freshnessOf, isDue, isEnding, isLeftLate } from '../trust/freshness.ts';
+import { findInMemory, hostsInUse, type HostAttestation, LATE, NOT_A_HOST, PENDING } from './look-up.ts';
+import {
+  firstPauseEnd,
+  type Freshness,
+  freshnessOf,
+  isDue,
+  isEnding,
+  isLeftLate,
+  isSettledSince,
+} from '../trust/freshness.ts';
 import { hourOf, isOver, isYounger, LONG_AGO, type Moment } from '../trust/time.ts';
 
 export interface ComputeAttestationCacheOptions extends HostResolverOptions {
@@ -178,18 +185,15 @@ export class ComputeAttestationCache {
     return freshnessOf(entries, wanted, clock.now(), timing);
   }
 
+  /** Those of the hosts of which the service may have more to say since it hinted, at a time, that they failed. */
+  unsettled(hosts: readonly string[], hintedAt: number): string[] {
+    return hosts.filter((host) => !isSettledSince(this.#shards.of(host).stored(host) ?? NO_ENTRY, hintedAt));
+  }
+
   /** The hosts that somebody asked about within the last day, those first whose shard has the first end, and how many shards can't be read. */
   async hostsAskedAbout(until: number): Promise<{ readonly hosts: string[]; readonly unread: number }> {
-    const { clock } = this.#options;
     const { read, unread } = await this.#shards.all(until);
-    const now = clock.now();
-    const shards = read.map((shard) => {
-      const entries = shard.storedHosts().map((host) => [host, shard.stored(host) ?? NO_ENTRY] as const);
-      const asked = entries.filter(([, entry]) => entry.definite && isAskedAbout(entry, now));
-      const endsAt = Math.min(...asked.map(([, { attestation }]) => attestation?.validUntil ?? 0));
-      return { hosts: asked.map(([host]) => host), endsAt };
-    });
-    return { hosts: shards.sort((a, b) => a.endsAt - b.endsAt).flatMap(({ hosts }) => hosts), unread: unread.length };
+    return { hosts: hostsInUse(read, this.#options.clock.now()), unread: unread.length };
   }
 
   /** The number of shards that the table has. */

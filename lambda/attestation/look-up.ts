@@ -1,6 +1,6 @@
 import type { ShardActor } from '../table/shard-actor.ts';
 import type { Cell } from '../table/shard-memory.ts';
-import type { Finding } from '../trust/entry.ts';
+import { type Finding, isAskedAbout, NO_ENTRY } from '../trust/entry.ts';
 
 /**
  * What the cache says of a host; `pending` where no answer came in time, `late` where only one did that was too old when it
@@ -34,4 +34,15 @@ export function findInMemory(
     found[i] = cell.found;
   }
   return found;
+}
+
+/** The hosts in shards that somebody asked about within the last day, those first whose shard has the first end. */
+export function hostsInUse(shards: readonly ShardActor[], now: number): string[] {
+  const inUse = shards.map((shard) => {
+    const entries = shard.storedHosts().map((host) => [host, shard.stored(host) ?? NO_ENTRY] as const);
+    const asked = entries.filter(([, entry]) => entry.definite && isAskedAbout(entry, now));
+    const endsAt = Math.min(...asked.map(([, { attestation }]) => attestation?.validUntil ?? 0));
+    return { hosts: asked.map(([host]) => host), endsAt };
+  });
+  return inUse.sort((a, b) => a.endsAt - b.endsAt).flatMap(({ hosts }) => hosts);
 }

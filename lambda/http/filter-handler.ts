@@ -7,7 +7,8 @@ import { newDeadline } from '../polling/deadline.ts';
 import type { Reason } from '../trust/reason.ts';
 import { TooManyHostsError } from '../errors.ts';
 import type { RequestLog } from '../log/request-log.ts';
-import { protocolOf } from './routes.ts';
+import { isWebhook, protocolOf } from './routes.ts';
+import type { Webhook } from './webhook.ts';
 import type { Verdicts } from '../attestation/compute-attestation.ts';
 import type { TrustedFilter } from '../attestation/trusted-filter.ts';
 import type { ProtocolLimits, ProtocolOptions } from '../protocols/filter-request.ts';
@@ -22,6 +23,8 @@ export interface FilterParts {
       readonly clients?: readonly DistinguishedName[] | undefined;
     };
   readonly filter: TrustedFilter;
+  /** What takes a verifier's notifications, where the attestation service is Keylime. */
+  readonly webhook?: Pick<Webhook, 'handle'> | undefined;
   readonly clock: Clock;
 }
 
@@ -36,6 +39,10 @@ const LARGEST_ANSWER = 6_290_000;
  */
 export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
   return async (event: Event, context: Partial<Context>): Promise<APIGatewayProxyStructuredResultV2> => {
+    if (isWebhook(event)) {
+      const { webhook } = getParts();
+      if (webhook !== undefined) return webhook.handle(event);
+    }
     const protocol = protocolOf(event);
     const { config, filter, clock } = getParts();
     const client = checkClient(event, config.clients);

@@ -9,6 +9,7 @@ const TITLES: Readonly<Record<string, string>> = {
   'unknown-client': 'The client may not ask',
   'unknown-route': 'There is no such route',
   'method-not-allowed': 'The route does not take this method',
+  'hint-not-taken': 'The hint was not taken',
   configuration: 'The service is not configured',
   'internal-error': 'The service failed',
 };

@@ -10,6 +10,8 @@ import { clean } from '../quote.ts';
 export interface RequestRecord {
   /** The subject of the client certificate, where one lets schedulers in. */
   client?: string;
+  /** Of a verifier's notification: whether it is about an agent, and one that was not hinted at just now. */
+  hint?: 'none' | 'known' | 'taken';
   hosts?: number;
   passed?: number;
   rejected?: Record<string, number>;

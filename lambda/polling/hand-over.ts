@@ -11,6 +11,13 @@ export interface HandedOver {
   readonly at?: number | undefined;
 }
 
+/** What `refresh` is invoked with after a verifier hinted that agents failed. */
+export interface Hinted {
+  readonly agents: readonly string[];
+  /** When the hint came, epoch milliseconds. */
+  readonly at: number;
+}
+
 /** How long after it was handed over a host is not handed over again, unless something came of it; an event that is older does nothing. */
 export const HANDED_MS = 20_000;
 
@@ -47,12 +54,22 @@ export class HandOver {
    */
   async send(hosts: readonly string[]): Promise<string[]> {
     const left = await Promise.all(
-      cutIntoInvocations(hosts).map((part) => this.#invoke({ hosts: part, at: this.#clock.now() })),
+      cutIntoInvocations(hosts).map(async (part) =>
+        (await this.#invoke({ hosts: part, at: this.#clock.now() })) ? [] : part,
+      ),
     );
     return left.flat();
   }
 
-  async #invoke(handedOver: HandedOver): Promise<readonly string[]> {
+  /**
+   * Hands over that a verifier says of an agent that it failed, for its host to be attested anew. Never rejects.
+   * @returns whether it was taken over
+   */
+  hint(agent: string): Promise<boolean> {
+    return this.#invoke({ agents: [agent], at: this.#clock.now() });
+  }
+
+  async #invoke(handedOver: HandedOver | Hinted): Promise<boolean> {
     try {
       const { InvokeCommand, LambdaClient } = await import('./lambda-client.ts');
       this.#client ??= new LambdaClient({
@@ -70,11 +87,11 @@ export class HandOver {
       });
       await this.#client.send(command, { abortSignal: AbortSignal.timeout(CALL_MS) });
       this.#counts.add('HandOvers');
-      return [];
+      return true;
     } catch (error) {
       this.#failed = this.#clock.moment();
       this.#counts.fault('HandOversFailed', error);
-      return handedOver.hosts;
+      return false;
     }
   }
 }

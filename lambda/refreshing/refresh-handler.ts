@@ -3,7 +3,7 @@ import { newDeadline } from '../polling/deadline.ts';
 import { InvalidRequestError } from '../errors.ts';
 import { type FunctionLog, type Said, sinceMs } from '../log/function-log.ts';
 import { describe } from '../log/request-log.ts';
-import { type HandedOver, MOST_HOSTS } from '../polling/hand-over.ts';
+import { type HandedOver, type Hinted, MOST_HOSTS } from '../polling/hand-over.ts';
 import { isHostName } from '../trust/host-name.ts';
 import { type RefreshResult, UnreadTableError } from './refresh-result.ts';
 import { Refresher, type RefresherParts } from './refresher.ts';
@@ -27,7 +27,7 @@ export function refreshHandler(getParts: () => RefresherParts, log: FunctionLog)
       const { clock } = parts;
       const deadline = newDeadline({ clock, limitMs: LIMIT_MS, remainingMs });
       const refresh = new Refresher(parts, deadline.answerBy);
-      const result = handedOver === undefined ? await refresh.round() : await refresh.takeOver(handedOver);
+      const result = await refreshed(refresh, handedOver);
       log.say({
         level: 'info',
         message: 'attestations refreshed',
@@ -60,12 +60,21 @@ function measuredOf({ oldest_age_s: oldest }: RefreshResult): NonNullable<Said['
   return oldest === undefined ? {} : { OldestAttestation: oldest };
 }
 
+function refreshed(refresher: Refresher, event: HandedOver | Hinted | undefined): Promise<RefreshResult> {
+  if (event === undefined) return refresher.round();
+  return 'agents' in event ? refresher.takeHint(event) : refresher.takeOver(event);
+}
+
 /** @returns undefined for a scheduled event */
-function parse(event: unknown): HandedOver | undefined {
+function parse(event: unknown): HandedOver | Hinted | undefined {
   const members = (typeof event === 'object' ? event : null) as Readonly<Record<string, unknown>> | null;
   if (members?.['source'] === 'aws.events') return undefined;
   const hosts = members?.['hosts'];
   const at = members?.['at'];
+  const agents = members?.['agents'];
+  if (Array.isArray(agents) && agents.length <= MOST_HOSTS && agents.every((id) => typeof id === 'string')) {
+    if (typeof at === 'number') return { agents, at };
+  }
   if (!Array.isArray(hosts) || hosts.length > MOST_HOSTS || !hosts.every(isHostName)) {
     const rule = `"hosts" must be an array of at most ${MOST_HOSTS} host names, or the event a scheduled one.`;
     throw new InvalidRequestError(rule);

@@ -2,7 +2,7 @@ import { TrustedFilterError } from '../errors.ts';
 
 /** What an invocation did; also the fields of its log line. */
 export interface RefreshResult {
-  readonly kind: 'handed over' | 'schedule';
+  readonly kind: 'handed over' | 'schedule' | 'hint';
   readonly hosts: number;
   /** Those that have an attestation now that holds, be it an older one. */
   readonly attested: number;

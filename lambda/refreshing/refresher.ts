@@ -4,7 +4,7 @@ import type { ComputeAttestationCache, Refreshed } from '../attestation/compute-
 import type { Counts } from '../log/counts.ts';
 import type { PollPlan } from '../polling/polls.ts';
 import { type Deadline, newDeadline } from '../polling/deadline.ts';
-import { HANDED_MS, type HandedOver } from '../polling/hand-over.ts';
+import { HANDED_MS, type HandedOver, type Hinted } from '../polling/hand-over.ts';
 import { newInvocation } from '../polling/waiter.ts';
 import { isOver } from '../trust/time.ts';
 import { type RefreshResult, UnreadTableError } from './refresh-result.ts';
@@ -12,6 +12,8 @@ import { type RefreshResult, UnreadTableError } from './refresh-result.ts';
 export interface RefresherParts {
   readonly config: PollPlan & { readonly recheckSeconds: number; readonly unknownAlarmSeconds: number };
   readonly cache: ComputeAttestationCache;
+  /** Which of some hosts the service knows by these ids; absent where it has no ids of its own. */
+  readonly hostsOf?: ((agents: readonly string[], hosts: readonly string[]) => Promise<string[]>) | undefined;
   /** Absent where there is no event bus. */
   readonly announcer: Announcer | undefined;
   readonly clock: Clock;
@@ -69,6 +71,33 @@ export class Refresher {
       attested,
       ...this.#freshness(names, { startedAt: clock.timeOf(started) }),
     };
+  }
+
+  /**
+   * Attests the hosts of agents that their verifier says have failed, as far as somebody asks about them: at once, but no sooner than
+   * `recheck` after they were attested last. What it says is a hint to ask and nothing more; and it says so a moment before it tells
+   * whoever asks, so that a host which is still trusted, by a quote of before, is asked about again.
+   * @throws {UnreadTableError} where a part of the table could not be read, and so hosts may be missing
+   */
+  async takeHint({ agents, at }: Hinted): Promise<RefreshResult> {
+    const { cache, clock, config, hostsOf } = this.#parts;
+    const started = clock.moment();
+    const recheckMs = config.recheckSeconds * 1000;
+    const { hosts: known, unread } = await cache.hostsAskedAbout(this.#readBy());
+    const hosts = (await hostsOf?.(agents, known)) ?? [];
+    let attested = 0;
+    for (let pass = 1, left = cache.unsettled(hosts, at); left.length > 0 && pass <= MOST_PASSES; pass++) {
+      if (pass > 1) await clock.wait(recheckMs);
+      if (isOver(this.#endsAt, clock.monotonic())) break;
+      const renewSince = clock.now() - recheckMs;
+      ({ attested } = await cache.refresh(left, newInvocation(this.#deadline(), { renewSince })));
+      left = cache.unsettled(left, at);
+    }
+    await this.#announce(hosts);
+    const freshness = this.#freshness(hosts, { startedAt: clock.timeOf(started) });
+    const result: RefreshResult = { kind: 'hint', hosts: hosts.length, attested, ...freshness };
+    if (unread > 0 && hosts.length < agents.length) throw new UnreadTableError(unread, cache.shardCount, result);
+    return result;
   }
 
   /**

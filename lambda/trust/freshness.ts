@@ -93,6 +93,15 @@ export function firstPauseEnd(
   return lastTry.endedAt + lastTry.pauseMs;
 }
 
+/**
+ * Whether what is known of a host can be all that the service has to say since it hinted that the host failed: it was asked
+ * since, and what it calls trusted was validated since.
+ */
+export function isSettledSince({ attestation }: Entry, hintedAt: number): boolean {
+  if (attestation === undefined || attestation.sentAt < hintedAt) return false;
+  return attestation.level !== 'trusted' || (attestation.vtime ?? attestation.sentAt) >= hintedAt;
+}
+
 /** Whether a poll has ended that was about the host, since a time. */
 export function hasNewsSince({ attestation, lastTry }: Entry, since: number): boolean {
   return (attestation?.receivedAt ?? -Infinity) >= since || (lastTry?.endedAt ?? -Infinity) >= since;

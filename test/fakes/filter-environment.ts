@@ -1,6 +1,7 @@
 import type { BatchGetItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { Announcer } from '../../lambda/events/announcer.ts';
 import type { Connection } from '../../lambda/service/connection.ts';
+import { KeylimeService } from '../../lambda/service/keylime/keylime-service.ts';
 import { OatService } from '../../lambda/service/oat/oat-service.ts';
 import type { Clock } from '../../lambda/clock.ts';
 import { ComputeAttestation } from '../../lambda/attestation/compute-attestation.ts';
@@ -21,6 +22,8 @@ export interface FilterEnvironmentOptions {
   readonly clock: Clock;
   readonly dynamodb: MemoryDynamoDb;
   readonly connection: Pick<Connection, 'post'>;
+  /** A verifier to ask instead, which knows hosts by their own names. */
+  readonly verifier?: Pick<Connection, 'get'>;
   readonly validityMs?: number;
   readonly recheckMs?: number;
   readonly shardCount?: number;
@@ -42,6 +45,9 @@ export interface Asked {
   readonly invocation: Invocation;
 }
 
+/** A verifier whose agents have their hosts' names as ids. */
+const NAMED = { apiUrl: '/v2.1', agentIds: 'name', namespace: '', policyRequired: true, fleetSize: 1_000 } as const;
+
 /** The function's parts put together on a test's clock, table and attestation service. */
 export class FilterEnvironment {
   readonly counts = new Counts();
@@ -62,13 +68,23 @@ export class FilterEnvironment {
     const { deploymentMs } = options;
     const deployment = deploymentMs === undefined ? {} : { deploymentMs };
     const parts = { clock, counts, timing };
+    const { verifier } = options;
     this.#clock = clock;
     const announcer = options.bus === undefined ? undefined : new Announcer(this.#mortalBus(options.bus));
     this.cache = new ComputeAttestationCache({
       ...parts,
       table: new ShardTable({ ...parts, client, name: 'table', shardCount, ...deployment }),
-      service: new OatService(connection, '', clock),
-      plan: { requestCount, parallelPolls },
+      service:
+        verifier === undefined
+          ? new OatService(connection, '', clock)
+          : new KeylimeService({
+              ...NAMED,
+              ...parts,
+              connection: this.#mortalVerifier(verifier),
+              pollTimeoutMs,
+              validityMs,
+            }),
+      plan: { requestCount, parallelPolls, isEachItsOwn: verifier !== undefined },
       pollTimeoutMs,
       hostPattern,
       handOver: options.handOver,
@@ -79,7 +95,9 @@ export class FilterEnvironment {
       unknownAlarmSeconds: (options.unknownAlarmMs ?? 3_600_000) / 1000,
     };
     const config = { requestCount, parallelPolls, ...seconds };
-    this.#refresherParts = { config, cache: this.cache, announcer, clock, counts };
+    const hostsOf = (agents: readonly string[], hosts: readonly string[]): Promise<string[]> =>
+      Promise.resolve(hosts.filter((host) => agents.includes(host)));
+    this.#refresherParts = { config, cache: this.cache, announcer, hostsOf, clock, counts };
     this.filter = new TrustedFilter(new ComputeAttestation(this.cache, timing, clock));
   }
 
@@ -131,6 +149,15 @@ export class FilterEnvironment {
       post: (path, body, { signal, maxBytes }) =>
         connection
           .post(path, body, { signal: AbortSignal.any([signal, this.#death.signal]), maxBytes })
+          .finally(() => this.#orNever()),
+    };
+  }
+
+  #mortalVerifier(verifier: Pick<Connection, 'get'>): Pick<Connection, 'get'> {
+    return {
+      get: (path, { signal, maxBytes }) =>
+        verifier
+          .get(path, { signal: AbortSignal.any([signal, this.#death.signal]), maxBytes })
           .finally(() => this.#orNever()),
     };
   }

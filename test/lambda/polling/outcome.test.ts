@@ -150,3 +150,47 @@ describe('the pause after a failed try', () => {
     expect(pauseOf({ service: { ...NEVER_ANSWERED, answeredAt: NOW, slowestMs: SECOND } })).toBe(5 * SECOND);
   });
 });
+
+describe('where each host has an outcome of its own', () => {
+  const own = { isEachItsOwn: true };
+
+  test.each(['pending', 'bad-reply', 'unreachable', 'refused'] as const)(
+    'a poll that failed as a whole (%s) leaves every host its company, and goes on with nobody',
+    (reason) => {
+      const end = failed(reason, LIMIT_MS, reason === 'refused' ? 500 : undefined);
+      const alive = { service: { ...NEVER_ANSWERED, answeredAt: NOW - SECOND, slowestMs: SECOND } };
+      const left = after(end, { ...own, ...alive });
+      expect([left.lastTry?.reason, left.company]).toEqual([reason, undefined]);
+      expect(polledOf(end, context({ ...own, ...alive }))).toMatchObject({ goesOn: false, refusedWith: undefined });
+      if (reason === 'pending') expect(after(end, alive).company).toBeDefined();
+    },
+  );
+
+  test('a host that failed alone keeps its reason, its attestation and its company, and its pause doubles', () => {
+    const said = attestation({ sentAt: NOW - SECOND, receivedAt: NOW });
+    const end: PollEnd = {
+      sentAt: NOW - SECOND,
+      endedAt: NOW,
+      attestations: new Map([['b', said]]),
+      failures: new Map([['a', { reason: 'pending' }]]),
+    };
+    const service = afterPoll(NEVER_ANSWERED, end);
+    const before = attestation({ sentAt: NOW - 30 * SECOND });
+    const known = entry({ attestation: before, lastTry: failedTry({ sentAt: NOW - 20 * SECOND }) });
+    const left = after(end, { ...own, service }, known);
+    expect(left).toMatchObject({ attestation: before, lastTry: { reason: 'pending', pauseMs: 2 * TIMING.recheckMs } });
+    expect(left.company).toBeUndefined();
+    expect(after(end, { ...own, service }, entry(), 'b').attestation).toBe(said);
+  });
+
+  test('a host that was left out pauses for the recheck, however often', () => {
+    const said = attestation({ sentAt: NOW - SECOND, receivedAt: NOW });
+    const end: PollEnd = { sentAt: NOW - SECOND, endedAt: NOW, attestations: new Map([['b', said]]) };
+    const service = afterPoll(NEVER_ANSWERED, end);
+    const known = entry({ lastTry: failedTry({ sentAt: NOW - 20 * SECOND }) });
+    expect(after(end, { ...own, service }, known).lastTry).toMatchObject({
+      reason: 'not-in-reply',
+      pauseMs: TIMING.recheckMs,
+    });
+  });
+});
