@@ -8,7 +8,7 @@ const COMPARISON = 'BinaryExpression[operator=/^[<>]=?$/]';
 const timeComparisons = [`${COMPARISON} > ${TIME}`, `${COMPARISON} > BinaryExpression[operator=/^[+-]$/] > ${TIME}`];
 
 export default tseslint.config(
-  { ignores: ['dist/', 'cdk.out/', 'coverage/', 'node_modules/'] },
+  { ignores: ['dist/', 'cdk.out/', 'coverage/', '.peers/', 'node_modules/'] },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   {
