@@ -164,4 +164,9 @@ if (!keylimeIsThere()) {
     await keylime.startAgain();
     expect(await keylime.ask('/versions')).toMatchObject({ status: 200 });
   });
+
+  test('that does not start says why, from the end of its log', async () => {
+    const settings = { KEYLIME_VERIFIER_MEASURED_BOOT_IMPORTS: 'not a list' };
+    await expect(Keylime.start({ settings })).rejects.toThrow(/ended:[^]*measured_boot_imports/);
+  });
 });

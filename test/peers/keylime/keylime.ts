@@ -169,7 +169,7 @@ export class Keylime {
   }
 
   #spawn(): ProcessGroup {
-    return new ProcessGroup(VERIFIER, [], this.folder, this.#env);
+    return new ProcessGroup(VERIFIER, this.folder, this.#env);
   }
 
   #untilReady(): Promise<void> {

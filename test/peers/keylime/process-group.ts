@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const ASK_EVERY_MS = 20;
@@ -22,9 +23,9 @@ export class ProcessGroup {
   readonly #end: Promise<unknown>;
   #log = '';
 
-  constructor(program: string, parameters: readonly string[], folder: string, env: NodeJS.ProcessEnv) {
-    this.#name = program;
-    this.#child = spawn('/bin/sh', ['-c', TOGETHER, 'sh', program, ...parameters], {
+  constructor(command: readonly string[], folder: string, env: NodeJS.ProcessEnv) {
+    this.#name = command.map((part) => basename(part)).join(' ');
+    this.#child = spawn('/bin/sh', ['-c', TOGETHER, 'sh', ...command], {
       cwd: folder,
       env: env,
       stdio: 'pipe',

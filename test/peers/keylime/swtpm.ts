@@ -27,13 +27,9 @@ export class SoftwareTpm {
     this.#folder = mkdtempSync(join(tmpdir(), 'swtpm-'));
     const listens = (at: number): string => `type=tcp,port=${at},bindaddr=127.0.0.1`;
     // The library takes the control port to be the next one. State that is not there yet is made.
-    const parameters = ['--ctrl', listens(port + 1), '--server', listens(port), '--tpmstate', `dir=${this.#folder}`];
-    this.#group = new ProcessGroup(
-      'swtpm',
-      ['socket', '--tpm2', '--flags', 'startup-clear', ...parameters],
-      this.#folder,
-      process.env,
-    );
+    const ports = ['--ctrl', listens(port + 1), '--server', listens(port)];
+    const state = ['--tpmstate', `dir=${this.#folder}`, '--flags', 'startup-clear'];
+    this.#group = new ProcessGroup(['swtpm', 'socket', '--tpm2', ...ports, ...state], this.#folder, process.env);
   }
 
   /** Resolves when it answers and has its key, an RSA one of 2048 bits that signs with RSASSA and SHA-256. */
