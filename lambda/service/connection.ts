@@ -17,6 +17,11 @@ export interface AnswerLimits {
   readonly signal: AbortSignal;
   /** The most bytes that are read of an answer. */
   readonly maxBytes: number;
+  /**
+   * Whether the answer takes long though all is well: it goes over a new connection, so that nobody need tell whether a kept one is
+   * dead or the answer late, and its time says nothing of how long others take.
+   */
+  readonly isLong?: boolean;
 }
 
 export interface HttpAnswer {

@@ -80,7 +80,7 @@ export class HttpsClientAuthConnection implements Connection {
   async #request(request: Request): Promise<HttpAnswer> {
     const { certificates, counts, server, serverName, port } = this.#options;
     const { refused } = request;
-    const { signal } = request.limits;
+    const { isLong = false, signal } = request.limits;
     // What a poll needs and a cached answer does not: undici, and the certificate.
     const needs = Promise.all([import('./tls-connection.ts'), certificates.get()]);
     const [{ TlsConnection }, first] = await abortable(needs, signal);
@@ -88,7 +88,7 @@ export class HttpsClientAuthConnection implements Connection {
       certificates.measure(certificate);
       return new TlsConnection({ server, port, serverName, certificate, keepAliveMs: SAFE_IDLE_MS });
     };
-    const kept = this.#take(first);
+    const kept = isLong ? undefined : this.#take(first);
     let connection = kept ?? open(first);
     for (;;) {
       const { certificate } = connection;
@@ -163,7 +163,7 @@ export class HttpsClientAuthConnection implements Connection {
     const sentAt = clock.monotonic();
     try {
       const answer = await (body === undefined ? connection.get(path, limits) : connection.post(path, body, limits));
-      this.#slowestMs = slowestOf(this.#slowestMs, clock.monotonic() - sentAt);
+      if (limits.isLong !== true) this.#slowestMs = slowestOf(this.#slowestMs, clock.monotonic() - sentAt);
       if (!isRefusal(answer.status)) {
         this.#keep(connection);
         return { answer };

@@ -150,7 +150,7 @@ export class AgentReader {
     for (const { poll } of wanted) poll.signal.addEventListener('abort', stop, { once: true });
     try {
       const most = Math.max(fleetSize, this.#agents?.count ?? 0, wanted.length * WORTH_ALL);
-      const limits = { signal: limit.signal, maxBytes: FIXED_BYTES + BYTES_PER_AGENT * most };
+      const limits = { signal: limit.signal, maxBytes: FIXED_BYTES + BYTES_PER_AGENT * most, isLong: true };
       const answer = await connection.get(`${apiUrl}/agents/?bulk=true`, limits);
       const records = parseAgents(answer);
       this.#agents = { count: Object.keys(records).length, at: clock.moment() };
