@@ -32,6 +32,7 @@ import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { SETTINGS } from '../lambda/config.ts';
 import { ROUTE_KEYS } from '../lambda/http/routes.ts';
+import { AgentIdsLayer } from './constructs/agent-ids-layer.ts';
 import { KeptLog } from './constructs/log-group.ts';
 import { RefreshFunction } from './functions/refresh-function.ts';
 import { TABLE_KEY, TTL_ATTRIBUTE } from './constructs/table.ts';
@@ -87,7 +88,8 @@ export class TrustedFilterStack extends Stack {
     // Tells when the trust level of a host changes, and of hosts that stay unknown. Not as its description: CloudFormation
     // knows none of that in every region.
     const bus = new EventBus(this, 'TrustEvents');
-    const refresh = new RefreshFunction(this, 'Refresh', props);
+    const layers = trust.agentIds === undefined ? [] : [new AgentIdsLayer(this, 'AgentIds', trust.agentIds)];
+    const refresh = new RefreshFunction(this, 'Refresh', { ...props, layers });
     const filter = new TrustFunction(this, 'Filter', {
       description: 'Answers which hosts have the trust level that a workload requires.',
       dist: props.dist,
@@ -97,6 +99,7 @@ export class TrustedFilterStack extends Stack {
       // account has for all of its functions.
       ...reserved(trust.filterConcurrency),
       environment: { ...trust.environment, ...trust.filterEnvironment },
+      layers,
     });
     for (const each of [filter, refresh]) {
       each.addEnvironment(SETTINGS.stack.variable, this.stackName);

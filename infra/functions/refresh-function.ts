@@ -5,14 +5,18 @@ import { LambdaFunction as LambdaTarget } from 'aws-cdk-lib/aws-events-targets';
 import { type IQueue, Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { REFRESH_LIMITS } from './refresh-limits.ts';
-import { reserved, TrustFunction } from './trust-function.ts';
+import { reserved, TrustFunction, type TrustFunctionProps } from './trust-function.ts';
 import type { TrustSettings } from '../settings/trust-settings.ts';
+
+export interface RefreshFunctionProps extends Pick<TrustFunctionProps, 'dist' | 'layers'> {
+  readonly trust: TrustSettings;
+}
 
 /** The function that attests off the requests' path: invoked asynchronously by the filter, and by a schedule if there is one. */
 export class RefreshFunction extends TrustFunction {
   readonly deadLetters: IQueue;
 
-  constructor(scope: Construct, id: string, { trust, dist }: { readonly trust: TrustSettings; readonly dist: string }) {
+  constructor(scope: Construct, id: string, { trust, dist, layers }: RefreshFunctionProps) {
     const deadLetters = deadLetterQueue(scope, `${id}DeadLetters`);
     super(scope, id, {
       description: 'Attests hosts that no request has the time to wait for.',
@@ -27,6 +31,7 @@ export class RefreshFunction extends TrustFunction {
       maxEventAge: Duration.seconds(REFRESH_LIMITS.maxEventAgeSeconds),
       deadLetterQueue: deadLetters,
       environment: trust.environment,
+      ...(layers === undefined ? {} : { layers }),
     });
     this.deadLetters = deadLetters;
     this.may(['sqs:SendMessage'], deadLetters.queueArn);

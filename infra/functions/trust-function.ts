@@ -9,7 +9,7 @@ import { KeptLog } from '../constructs/log-group.ts';
 
 export interface TrustFunctionProps extends Pick<
   FunctionOptions,
-  'reservedConcurrentExecutions' | 'retryAttempts' | 'maxEventAge' | 'deadLetterQueue'
+  'reservedConcurrentExecutions' | 'retryAttempts' | 'maxEventAge' | 'deadLetterQueue' | 'layers'
 > {
   readonly description: string;
   /** The folder that `npm run build` writes, and the function's folder in it. */

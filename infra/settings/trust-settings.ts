@@ -1,7 +1,8 @@
-import { SETTINGS } from '../../lambda/config.ts';
+import { defaultOf, SETTINGS } from '../../lambda/config.ts';
 import { faultOf, type Setting } from '../../lambda/setting.ts';
 import { FILTER_LIMITS } from '../functions/filter-limits.ts';
 import { REFRESH_LIMITS } from '../functions/refresh-limits.ts';
+import { faultsBesideKeylime, takeKeylime } from './keylime-settings.ts';
 import { faultOfSize } from './variables-size.ts';
 
 /** The server that cdk.json ships with: a place to write one's own. */
@@ -23,6 +24,8 @@ export interface TrustSettings {
   readonly filterConcurrency: number;
   /** Where schedulers that can't sign ask with a client certificate; absent where all sign. */
   readonly domain: TrustDomain | undefined;
+  /** Which Keylime agent is which host, where a table says so: it is deployed with both functions. */
+  readonly agentIds: ReadonlyMap<string, string> | undefined;
   /** The variables of both functions, as far as the context sets them; the defaults are the functions' own. */
   readonly environment: Readonly<Record<string, string>>;
   /** Those that `filter` has beside them: whom it answers is no concern of `refresh`. */
@@ -90,7 +93,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
   const environment: Record<string, string> = {};
   const filterEnvironment: Record<string, string> = {};
   for (const setting of Object.values<Setting<unknown>>(SETTINGS)) {
-    if (setting.context === undefined) continue;
+    if (setting.context === undefined || setting.context.includes('.')) continue;
     const value = take(setting.context);
     if (value === undefined || value === '') {
       if (REQUIRED.has(setting)) faults.push(`trust.${setting.context} is not set: it ${setting.rule}`);
@@ -121,6 +124,17 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
   } else if (givenDomain !== undefined) {
     faults.push('trust.clients is not set: where trust.domain is, it must name the clients that may ask');
   }
+  const givenKeylime = take('keylime');
+  const keylime = takeKeylime(givenKeylime, process.cwd(), faults);
+  Object.assign(environment, keylime.environment);
+  Object.assign(filterEnvironment, keylime.filterEnvironment);
+  faults.push(
+    ...faultsBesideKeylime(givenKeylime, {
+      isKeylime: isKeylime(environment),
+      hasDomain: givenDomain !== undefined,
+      authTimeoutSeconds: valueOf(SETTINGS.authTimeoutSeconds, environment),
+    }),
+  );
   const refreshMinutes = takeNumber(REFRESH);
   const refreshConcurrency = takeNumber(REFRESH_CONCURRENCY) ?? REFRESH_LIMITS.concurrency;
   const filterConcurrency = takeNumber(FILTER_CONCURRENCY) ?? FILTER_LIMITS.concurrency;
@@ -138,6 +152,7 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     refreshConcurrency,
     filterConcurrency,
     domain,
+    agentIds: keylime.agentIds.kind === 'table' ? keylime.agentIds.ids : undefined,
     environment,
     filterEnvironment,
   };
@@ -151,10 +166,15 @@ function isGood(setting: Setting<unknown>, text: string): boolean {
 
 /** What a setting will be in the function; 0 where it has a fault. */
 function valueOf(
-  { variable, default: unless, parse }: Setting<number> & { readonly default: string },
+  setting: Setting<number> & { readonly default: string },
   environment: Readonly<Record<string, string>>,
 ): number {
-  return parse(environment[variable] ?? unless) ?? 0;
+  const text = environment[setting.variable] ?? defaultOf(setting, isKeylime(environment)) ?? setting.default;
+  return setting.parse(text) ?? 0;
+}
+
+function isKeylime(environment: Readonly<Record<string, string>>): boolean {
+  return environment[SETTINGS.service.variable] === 'keylime';
 }
 
 const DOMAIN_NAME = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/;

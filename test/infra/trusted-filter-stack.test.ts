@@ -16,6 +16,7 @@ const TRUST = { server: 'oat.example.net', secretName: 'filter/certificate' };
 const FLAGS = Object.fromEntries(Object.entries(cdkJson.context).filter(([name]) => name.startsWith('@aws-cdk/')));
 
 interface Resource {
+  readonly Type: string;
   readonly Properties: Record<string, unknown>;
   readonly DeletionPolicy?: string;
 }
@@ -585,5 +586,57 @@ describe('a domain with client certificates', () => {
 
   test('is as the AwsSolutions rules want it', () => {
     expect(Annotations.fromStack(stack).findError('*', Match.anyValue())).toEqual([]);
+  });
+});
+
+describe('a Keylime verifier', () => {
+  const service = { service: 'keylime', serverName: 'localhost' };
+  let stack: TrustedFilterStack;
+  let from: Template;
+  beforeAll(() => {
+    const agentIds = join(folder, 'ids.json');
+    writeFileSync(agentIds, '{"compute-1":"a1"}');
+    stack = makeStack({ ...TRUST, ...service, keylime: { agentIds, policyRequired: false } });
+    from = Template.fromStack(stack);
+  });
+
+  test('is made known to both functions, with the layer that has the table of its agents', () => {
+    const [layer, { Properties }] = only(from, 'AWS::Lambda::LayerVersion');
+    expect(Properties).toMatchObject({ CompatibleArchitectures: ['arm64'], CompatibleRuntimes: ['nodejs24.x'] });
+    for (const name of FUNCTIONS) {
+      expect(functionOf(from, name)[1].Properties).toMatchObject({
+        Layers: [{ Ref: layer }],
+        Environment: {
+          Variables: {
+            ATTESTATION_SERVICE: 'keylime',
+            ATTESTATION_SERVER_NAME: 'localhost',
+            ATTESTATION_KEYLIME_AGENT_IDS: '/opt/agent-ids.json',
+            ATTESTATION_KEYLIME_POLICY_REQUIRED: 'false',
+          },
+        },
+      });
+    }
+  });
+
+  test('needs no layer where agent ids are computed', () => {
+    const computed = Template.fromStack(makeStack({ ...TRUST, ...service }));
+    for (const each of [computed, template]) {
+      each.resourceCountIs('AWS::Lambda::LayerVersion', 0);
+      for (const name of FUNCTIONS) expect(functionOf(each, name)[1].Properties).not.toHaveProperty('Layers');
+    }
+  });
+
+  test('changes nothing else in the stack', () => {
+    const own = /^(Layers|ATTESTATION_(SERVICE|SERVER_NAME|KEYLIME_.*))$/;
+    const without = JSON.parse(
+      JSON.stringify(from, (name, value: unknown) =>
+        own.test(name) || (value as Resource | null)?.Type === 'AWS::Lambda::LayerVersion' ? undefined : value,
+      ),
+    ) as unknown;
+    expect(without).toEqual(template.toJSON());
+  });
+
+  test('is as the AwsSolutions rules want it', () => {
+    expect(new AwsSolutionsChecks().validateScope(stack).violations).toEqual([]);
   });
 });
