@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { SETTINGS } from '../../lambda/config.ts';
+import { parseBody } from '../../lambda/http/body.ts';
+import { protocolOf } from '../../lambda/http/routes.ts';
+import { type Fixture, readFixtures } from './fixtures.ts';
+import {
+  failed,
+  type Life,
+  neverReached,
+  pushing,
+  restarted,
+  silent,
+  stopped,
+  trusted,
+  withoutPolicy,
+} from './keylime-agents.ts';
+import type { KeylimeServerOptions } from './keylime-server.ts';
+
+const HOUR = 3_600;
+const MINUTE = 60;
+/** How many hosts of each kind there are, beside those of the fixtures. */
+const NUMBERS = 20;
+const DOMAIN = '.example.com';
+
+interface Kind {
+  /** What becomes of it, for people. */
+  readonly what: string;
+  /** @param start when the verifier was started, epoch seconds */
+  readonly life: (start: number) => Life;
+}
+
+/** What the local verifier knows of a host, by the first part of its name. */
+export const KINDS: Readonly<Record<string, Kind>> = {
+  compute: { what: 'attested every 2 s', life: (start) => trusted(start - HOUR) },
+  node: { what: 'likewise', life: (start) => trusted(start - HOUR) },
+  push: { what: 'likewise, in push mode', life: (start) => pushing(start - HOUR) },
+  untrusted: {
+    what: 'its quote failed a minute before the start',
+    life: (start) => failed(start - HOUR, start - MINUTE),
+  },
+  silent: {
+    what: 'its last quote came at the start; given up 62 s later',
+    life: (start) => silent(start - HOUR, start),
+  },
+  stale: {
+    what: 'its last quote came 5 min before the start; says PASS for ever',
+    life: (start) => silent(start - HOUR, start - 5 * MINUTE, Infinity),
+  },
+  stopped: { what: 'stopped by its operator', life: (start) => stopped(start - HOUR, start - MINUTE) },
+  new: { what: 'enrolled, no quote yet', life: (start) => neverReached(start, Infinity) },
+  unchecked: { what: 'attested, but with no policy', life: (start) => withoutPolicy(start - HOUR) },
+  restarted: {
+    what: 'the verifier comes to it again a minute after the start',
+    life: (start) => restarted(start - HOUR, start, start + MINUTE),
+  },
+};
+
+/** The hosts that the local verifier knows: some of each kind, with a domain and without one, and those of the fixtures. */
+export function hostsOfFleet(fixtures: readonly Fixture[] = readFixtures()): string[] {
+  const numbered = Object.keys(KINDS).flatMap((kind) => Array.from({ length: NUMBERS }, (_, i) => `${kind}-${i + 1}`));
+  const all = [...numbered, ...numbered.map((host) => host + DOMAIN), ...fixtures.flatMap(hostsOfFixture)];
+  return [...new Set(all)].filter((host) => kindOf(host) !== undefined);
+}
+
+function kindOf(host: string): Kind | undefined {
+  const dash = host.indexOf('-');
+  return dash === -1 ? undefined : KINDS[host.slice(0, dash)];
+}
+
+function hostsOfFixture({ event }: Fixture): readonly string[] {
+  try {
+    return protocolOf(event).parse(parseBody(event), Infinity, { kubernetesKey: SETTINGS.kubernetesKey.default }).hosts;
+  } catch {
+    // Events that are refused are among them, and have no hosts.
+    return [];
+  }
+}
+
+/**
+ * Agents for hosts, each with the life of its kind.
+ * @param start when the verifier was started, epoch seconds
+ */
+export function agentsOf(
+  hosts: readonly string[],
+  start: number,
+  idOf: (host: string) => string,
+): Pick<KeylimeServerOptions, 'agent' | 'ids'> {
+  const lives = new Map<string, Life>();
+  for (const host of hosts) {
+    const kind = kindOf(host);
+    if (kind !== undefined) lives.set(idOf(host), kind.life(start));
+  }
+  return { agent: (id, now) => lives.get(id)?.(now), ids: () => lives.keys() };
+}
+
+/** What is said of the fleet where a person reads it: a line a kind. */
+export function describeFleet(): string[] {
+  return Object.entries(KINDS).map(([kind, { what }]) => `${`${kind}-1…${NUMBERS}`.padEnd(16)} ${what}`);
+}
+
+const DNS_NAMESPACE = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
+
+/** UUIDv5 of a name (RFC 9562, 5.5). */
+export function uuid5(name: string, namespace = DNS_NAMESPACE): string {
+  const bytes = createHash('sha1')
+    .update(Buffer.from(namespace.replaceAll('-', ''), 'hex'))
+    .update(name)
+    .digest();
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x50, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  const hex = bytes.toString('hex', 0, 16);
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
