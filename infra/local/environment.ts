@@ -6,13 +6,19 @@ import { createTable, DynamoDbServer } from './aws/dynamodb.ts';
 import { EventBusServer } from './aws/event-bus.ts';
 import { answerFromFleet } from './fleet.ts';
 import type { Handler } from './aws/http-api.ts';
+import { agentsOf, describeFleet, EXAMPLES, hostsOfFleet, uuid5 } from './keylime-fleet.ts';
+import { KeylimeServer } from './keylime-server.ts';
 import { LambdaService } from './aws/lambda-service.ts';
 import { OatServer } from './oat-server.ts';
 import { createSecret, SecretsManagerServer } from './aws/secrets-manager.ts';
 
 /** What the function needs around it, by the names of `--without`. */
-export const PARTS = ['dynamodb', 'secrets-manager', 'oat', 'events', 'refresh'] as const;
+export const PARTS = ['dynamodb', 'secrets-manager', 'oat', 'events', 'refresh', 'keylime'] as const;
 export type Part = (typeof PARTS)[number];
+
+/** The attestation services that there are; each is a part, and one of them is started. */
+export const SERVICES = ['oat', 'keylime'] as const;
+export type Service = (typeof SERVICES)[number];
 
 type Env = Record<string, string | undefined>;
 
@@ -24,12 +30,15 @@ const EVENTBRIDGE = 'AWS_ENDPOINT_URL_EVENTBRIDGE';
 const LAMBDA = 'AWS_ENDPOINT_URL_LAMBDA';
 const ENDPOINTS = [DYNAMODB, SECRETS_MANAGER, EVENTBRIDGE, LAMBDA];
 const REFRESH_FUNCTION = 'ATTESTATION_REFRESH_FUNCTION';
+const SERVICE = 'ATTESTATION_SERVICE';
 
 export interface LocalEnvironment {
   /** The variables of the function. */
   readonly env: Readonly<Record<string, string>>;
   /** A line for each part: what it is, and where. */
   readonly parts: readonly string[];
+  /** What there is to ask about, where a newcomer would not guess it: lines, and a host for each kind of answer. */
+  readonly fleet: { readonly lines: readonly string[]; readonly examples: readonly string[] } | undefined;
   /** What took the events, where it is not left out or given. */
   readonly eventBus: EventBusServer | undefined;
   /** What runs `refresh`, likewise. */
@@ -41,15 +50,20 @@ export interface LocalEnvironment {
  * Brings up what the function needs, but for the parts that a variable replaces with a real one, and those left out.
  * @param given the environment to take variables from: `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`,
  *   `AWS_ENDPOINT_URL_EVENTBRIDGE`, `AWS_ENDPOINT_URL_LAMBDA`, `ATTESTATION_*` and what the AWS SDK reads
+ * @param asked what attests; by default what `ATTESTATION_SERVICE` says, else OAT
  */
-export async function startEnvironment(given: Env, without: ReadonlySet<Part>): Promise<LocalEnvironment> {
-  const starting = new Starting(given, without);
+export async function startEnvironment(
+  given: Env,
+  without: ReadonlySet<Part>,
+  asked?: Service,
+): Promise<LocalEnvironment> {
+  const starting = new Starting(asked === undefined ? given : { ...given, [SERVICE]: asked }, without);
   const authority = await CertificateAuthority.create('trusted-filter local authority');
   const client = await authority.client({ commonName: 'trusted-filter' });
   try {
     await starting.dynamodb();
     await starting.secretsManager(JSON.stringify({ ...client, ca: authority.cert }));
-    await starting.oat(authority);
+    await (starting.env[SERVICE] === 'keylime' ? starting.keylime(authority) : starting.oat(authority));
     await starting.events();
     await starting.refresh();
   } catch (error) {
@@ -62,6 +76,7 @@ export async function startEnvironment(given: Env, without: ReadonlySet<Part>): 
 class Starting implements LocalEnvironment {
   readonly env: Record<string, string> = {};
   readonly parts: string[] = [];
+  fleet: LocalEnvironment['fleet'];
   eventBus: EventBusServer | undefined;
   lambda: LambdaService | undefined;
   readonly #given: Env;
@@ -127,12 +142,24 @@ class Starting implements LocalEnvironment {
     const pair = await authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
     const start = (): Promise<OatServer> => OatServer.start({ ...pair, ca: authority.cert, answer: answerFromFleet });
     const port = given ? undefined : (await this.#start('oat', start))?.port;
-    this.#say(
-      'Attestation',
-      given,
-      port === undefined ? undefined : `https://localhost:${port}`,
-      'OAT, demands the client certificate',
-    );
+    this.#attestation(port, 'OAT, demands the client certificate');
+  }
+
+  /** A verifier with agents for the hosts of the fixtures and some more, under the ids that the functions compute. */
+  async keylime(authority: CertificateAuthority): Promise<void> {
+    const isGiven = Boolean(this.env['ATTESTATION_SERVER']);
+    const pair = await authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
+    const fleet = agentsOf(hostsOfFleet(), Math.floor(Date.now() / 1000), (host) => uuid5(host));
+    const start = (): Promise<KeylimeServer> => KeylimeServer.start({ ...pair, ca: authority.cert, ...fleet });
+    const port = isGiven ? undefined : (await this.#start('keylime', start))?.port;
+    this.#attestation(port, 'Keylime verifier, demands the client certificate');
+    if (port === undefined) return;
+    this.fleet = { lines: describeFleet(), examples: EXAMPLES };
+  }
+
+  #attestation(port: number | undefined, what: string): void {
+    const given = this.env['ATTESTATION_SERVER'];
+    this.#say('Attestation', given, port === undefined ? undefined : `https://localhost:${port}`, what);
     if (given) return;
     this.env['ATTESTATION_SERVER'] = 'localhost';
     this.env['ATTESTATION_PORT'] = String(port ?? 9);

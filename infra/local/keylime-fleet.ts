@@ -23,6 +23,8 @@ const NUMBERS = 20;
 const DOMAIN = '.example.com';
 
 interface Kind {
+  /** What the filter says of it, as long as validity and policies are those that are set by default. */
+  readonly said: string;
   /** What becomes of it, for people. */
   readonly what: string;
   /** @param start when the verifier was started, epoch seconds */
@@ -31,26 +33,34 @@ interface Kind {
 
 /** What the local verifier knows of a host, by the first part of its name. */
 export const KINDS: Readonly<Record<string, Kind>> = {
-  compute: { what: 'attested every 2 s', life: (start) => trusted(start - HOUR) },
-  node: { what: 'likewise', life: (start) => trusted(start - HOUR) },
-  push: { what: 'likewise, in push mode', life: (start) => pushing(start - HOUR) },
+  compute: { said: 'trusted', what: 'attested every 2 s', life: (start) => trusted(start - HOUR) },
+  node: { said: 'trusted', what: 'likewise', life: (start) => trusted(start - HOUR) },
+  push: { said: 'trusted', what: 'likewise, in push mode', life: (start) => pushing(start - HOUR) },
   untrusted: {
-    what: 'its quote failed a minute before the start',
+    said: 'untrusted',
+    what: 'its last quote failed',
     life: (start) => failed(start - HOUR, start - MINUTE),
   },
   silent: {
-    what: 'its last quote came at the start; given up 62 s later',
+    said: 'trusted, then timeout',
+    what: 'its last quote came at the start; 62 s later it is given up',
     life: (start) => silent(start - HOUR, start),
   },
   stale: {
-    what: 'its last quote came 5 min before the start; says PASS for ever',
+    said: 'timeout',
+    what: 'its last quote came 5 min before the start, and the verifier says PASS for ever',
     life: (start) => silent(start - HOUR, start - 5 * MINUTE, Infinity),
   },
-  stopped: { what: 'stopped by its operator', life: (start) => stopped(start - HOUR, start - MINUTE) },
-  new: { what: 'enrolled, no quote yet', life: (start) => neverReached(start, Infinity) },
-  unchecked: { what: 'attested, but with no policy', life: (start) => withoutPolicy(start - HOUR) },
+  stopped: { said: 'unknown', what: 'stopped by its operator', life: (start) => stopped(start - HOUR, start - MINUTE) },
+  new: { said: 'pending', what: 'enrolled, and no quote yet', life: (start) => neverReached(start, Infinity) },
+  unchecked: {
+    said: 'unchecked',
+    what: 'attested, but checked against no policy',
+    life: (start) => withoutPolicy(start - HOUR),
+  },
   restarted: {
-    what: 'the verifier comes to it again a minute after the start',
+    said: 'no answer, then trusted',
+    what: 'the verifier started again, and comes to it a minute after the start',
     life: (start) => restarted(start - HOUR, start, start + MINUTE),
   },
 };
@@ -93,9 +103,22 @@ export function agentsOf(
   return { agent: (id, now) => lives.get(id)?.(now), ids: () => lives.keys() };
 }
 
-/** What is said of the fleet where a person reads it: a line a kind. */
+/** A host of each kind that has its own answer. */
+export const EXAMPLES = Object.keys(KINDS)
+  .filter((kind) => kind !== 'node')
+  .map((kind) => `${kind}-9${DOMAIN}`);
+
+/** What is said of the fleet where a person reads it. */
 export function describeFleet(): string[] {
-  return Object.entries(KINDS).map(([kind, { what }]) => `${`${kind}-1…${NUMBERS}`.padEnd(16)} ${what}`);
+  const rows = Object.entries(KINDS).map(([kind, { said, what }]) => [`${kind}-1…${NUMBERS}`, said, what] as const);
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return [
+    `The verifier has agents for these hosts, each also with ${DOMAIN} behind its name, and for those of the fixtures:`,
+    '',
+    ...rows.map(([names, said, what]) => `  ${names.padEnd(widths[0] ?? 0)}  ${said.padEnd(widths[1] ?? 0)}  ${what}`),
+    '',
+    'No others are known to it. Ask again after a minute, and silent and restarted hosts have changed.',
+  ];
 }
 
 const DNS_NAMESPACE = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';

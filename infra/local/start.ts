@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { ROUTE_KEYS } from '../../lambda/http/routes.ts';
 import { type Answered, hostsOf, renderAnswers } from './answer-table.ts';
-import { loadFunction, PARTS, type Part, startEnvironment } from './environment.ts';
+import { loadFunction, PARTS, type Part, type Service, SERVICES, startEnvironment } from './environment.ts';
 import { readFixtures } from './fixtures.ts';
 import { HttpApi, newContext } from './aws/http-api.ts';
 import { MutualTlsFront } from './aws/mutual-tls-front.ts';
@@ -10,7 +10,7 @@ import { Schedule } from './aws/schedule.ts';
 import { readEntries } from './table-view.ts';
 
 const HELP = `Runs the service on this machine: the bundled function behind an HTTP front on 127.0.0.1, with DynamoDB, Secrets
-Manager, an attestation server (OAT), an event bus and the function refresh beside it. Sends the fixtures of
+Manager, an attestation service (OAT or Keylime), an event bus and the function refresh beside it. Sends the fixtures of
 test/events/ through once, prints what was answered, and serves until Ctrl-C.
 
   npm start -- [options]
@@ -20,6 +20,7 @@ test/events/ through once, prints what was answered, and serves until Ctrl-C.
   --mutual-tls DIR   serve https and demand a client certificate, as a domain of the stack's own does; writes
                      client.pem, client.key and ca.pem for it into DIR, and prints how curl shows them
   --schedule SECONDS refresh the hosts in use every so often, as a schedule of the stack does
+  --service NAME     what attests: ${SERVICES.join(' or ')} (default oat, or what ATTESTATION_SERVICE says)
   --without PART     leave a part out: ${PARTS.join(', ')}; may be given more than once
   --help             this text
 
@@ -29,10 +30,15 @@ ATTESTATION_EVENT_BUS), AWS_ENDPOINT_URL_LAMBDA (with ATTESTATION_REFRESH_FUNCTI
 ATTESTATION_* variables reach the functions too.
 `;
 
+/** What is asked about where nothing else is said. */
+const EXAMPLES = ['compute-9.example.com', 'untrusted-9.example.com'];
+
 interface Options {
   readonly once: boolean;
   readonly port: number;
   readonly without: ReadonlySet<Part>;
+  /** Absent where it is left to the variable. */
+  readonly service: Service | undefined;
   readonly scheduleSeconds: number | undefined;
   /** Where to write what a client needs. */
   readonly mutualTls: string | undefined;
@@ -47,6 +53,7 @@ function parseOptions(args: readonly string[]): Options | 'help' {
       'mutual-tls': { type: 'string' },
       port: { type: 'string', default: '3000' },
       schedule: { type: 'string' },
+      service: { type: 'string' },
       without: { type: 'string', multiple: true, default: [] },
       help: { type: 'boolean', default: false },
     },
@@ -60,14 +67,17 @@ function parseOptions(args: readonly string[]): Options | 'help' {
     if (part === undefined) throw new Error(`--without takes one of ${PARTS.join(', ')}`);
     without.add(part);
   }
+  const service = SERVICES.find((name) => name === values.service);
+  if (service !== values.service) throw new Error(`--service must be ${SERVICES.join(' or ')}`);
   const { once, 'mutual-tls': mutualTls } = values;
-  if (values.schedule === undefined) return { once, port, without, scheduleSeconds: undefined, mutualTls };
+  const options = { once, port, without, service, mutualTls };
+  if (values.schedule === undefined) return { ...options, scheduleSeconds: undefined };
   const scheduleSeconds = /^\d{1,5}$/.test(values.schedule) ? Number(values.schedule) : NaN;
   if (!(scheduleSeconds >= 1 && scheduleSeconds <= 86_400)) {
     throw new Error('--schedule must be a whole number of seconds, 1 to 86400');
   }
   if (without.has('refresh')) throw new Error('--schedule needs refresh, which --without leaves out');
-  return { once, port, without, scheduleSeconds, mutualTls };
+  return { ...options, scheduleSeconds };
 }
 
 async function main(options: Options): Promise<void> {
@@ -83,7 +93,7 @@ async function main(options: Options): Promise<void> {
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
   });
-  const environment = await startEnvironment(process.env, options.without);
+  const environment = await startEnvironment(process.env, options.without, options.service);
   let api: HttpApi | undefined;
   let schedule: Schedule | undefined;
   try {
@@ -110,7 +120,11 @@ async function main(options: Options): Promise<void> {
     console.log(`\n${renderAnswers(answers, entries)}`);
 
     if (options.once) return;
-    console.log(`Ready. Ctrl-C ends it. Ask from another terminal:\n\n${curlLine(api.url, front?.curlOptions)}\n`);
+    const { lines = [], examples = EXAMPLES } = environment.fleet ?? {};
+    const curl = curlLine(api.url, front?.curlOptions, examples);
+    console.log(
+      [...lines, '', 'Ready. Ctrl-C ends it. Ask from another terminal:', '', curl, ''].join('\n').trimStart(),
+    );
     await stopped;
   } finally {
     schedule?.close();
@@ -119,10 +133,10 @@ async function main(options: Options): Promise<void> {
   }
 }
 
-function curlLine(url: string, options = ''): string {
+function curlLine(url: string, options = '', hosts: readonly string[]): string {
   const body = {
     filter_properties: { instance_type: { extra_specs: { 'trust:trusted_host': 'trusted' } } },
-    host_states: [{ nodename: 'compute-9.example.com' }, { nodename: 'untrusted-9.example.com' }],
+    host_states: hosts.map((nodename) => ({ nodename })),
   };
   return `curl -s ${options}${url}/filter -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
 }

@@ -59,6 +59,7 @@ test.each([
   [['--schedule', '0'], /--schedule must be a whole number of seconds, 1 to 86400/],
   [['--schedule', '2.5'], /--schedule must be/],
   [['--schedule', '60', '--without', 'refresh'], /--schedule needs refresh/],
+  [['--service', 'tea'], /--service must be oat or keylime/],
   [['--fast'], /--fast/],
 ])('start %j is refused with what to do', async (args, message) => {
   const { code, stderr } = await run(START, ...args);
@@ -70,7 +71,7 @@ test.each([
 test('start --help says what there is', async () => {
   const { code, stdout } = await run(START, '--help');
   expect(code).toBe(0);
-  for (const option of ['--once', '--port', '--schedule', '--without', 'AWS_ENDPOINT_URL_LAMBDA'])
+  for (const option of ['--once', '--port', '--schedule', '--service', '--without', 'AWS_ENDPOINT_URL_LAMBDA'])
     expect(stdout).toContain(option);
 });
 
