@@ -1,12 +1,15 @@
 import { existsSync } from 'node:fs';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SETTINGS } from '../../lambda/config.ts';
+import { KEYLIME_SETTINGS } from '../../lambda/keylime-settings.ts';
+import { agentIdOf, type AgentIdSettings, loadAgentIds } from '../../lambda/service/keylime/agent-ids.ts';
 import { CertificateAuthority, LOOPBACK_NAMES } from './certificates.ts';
 import { createTable, DynamoDbServer } from './aws/dynamodb.ts';
 import { EventBusServer } from './aws/event-bus.ts';
 import { answerFromFleet } from './fleet.ts';
 import type { Handler } from './aws/http-api.ts';
-import { agentsOf, describeFleet, EXAMPLES, hostsOfFleet, uuid5 } from './keylime-fleet.ts';
+import { agentsOf, describeFleet, EXAMPLES, hostsOfFleet } from './keylime-fleet.ts';
 import { KeylimeServer } from './keylime-server.ts';
 import { LambdaService } from './aws/lambda-service.ts';
 import { OatServer } from './oat-server.ts';
@@ -30,7 +33,7 @@ const EVENTBRIDGE = 'AWS_ENDPOINT_URL_EVENTBRIDGE';
 const LAMBDA = 'AWS_ENDPOINT_URL_LAMBDA';
 const ENDPOINTS = [DYNAMODB, SECRETS_MANAGER, EVENTBRIDGE, LAMBDA];
 const REFRESH_FUNCTION = 'ATTESTATION_REFRESH_FUNCTION';
-const SERVICE = 'ATTESTATION_SERVICE';
+const SERVICE = SETTINGS.service.variable;
 
 export interface LocalEnvironment {
   /** The variables of the function. */
@@ -149,8 +152,13 @@ class Starting implements LocalEnvironment {
   async keylime(authority: CertificateAuthority): Promise<void> {
     const isGiven = Boolean(this.env['ATTESTATION_SERVER']);
     const pair = await authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES });
-    const fleet = agentsOf(hostsOfFleet(), Math.floor(Date.now() / 1000), (host) => uuid5(host));
-    const start = (): Promise<KeylimeServer> => KeylimeServer.start({ ...pair, ca: authority.cert, ...fleet });
+    const start = (): Promise<KeylimeServer> => {
+      const agentIds = loadAgentIds(agentIdSettings(this.env));
+      const hosts = hostsOfFleet();
+      this.env[SETTINGS.fleetSize.variable] ??= String(hosts.length);
+      const fleet = agentsOf(hosts, Math.floor(Date.now() / 1000), (host) => agentIdOf(host, agentIds));
+      return KeylimeServer.start({ ...pair, ca: authority.cert, ...fleet });
+    };
     const port = isGiven ? undefined : (await this.#start('keylime', start))?.port;
     this.#attestation(port, 'Keylime verifier, demands the client certificate');
     if (port === undefined) return;
@@ -202,6 +210,15 @@ class Starting implements LocalEnvironment {
   #credentials() {
     return { region: this.env['AWS_REGION'] ?? '', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } };
   }
+}
+
+/** How the functions come from hosts to agents, as their variables say. */
+function agentIdSettings(env: Env): AgentIdSettings {
+  const { agentIds, namespace } = KEYLIME_SETTINGS;
+  return {
+    agentIds: env[agentIds.variable] || agentIds.default,
+    namespace: env[namespace.variable] || namespace.default,
+  };
 }
 
 function isLoopback(url: string): boolean {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { SETTINGS } from '../../lambda/config.ts';
 import { parseBody } from '../../lambda/http/body.ts';
 import { protocolOf } from '../../lambda/http/routes.ts';
@@ -59,7 +58,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     life: (start) => withoutPolicy(start - HOUR),
   },
   restarted: {
-    said: 'no answer, then trusted',
+    said: 'not-in-reply, then trusted',
     what: 'the verifier started again, and comes to it a minute after the start',
     life: (start) => restarted(start - HOUR, start, start + MINUTE),
   },
@@ -89,16 +88,18 @@ function hostsOfFixture({ event }: Fixture): readonly string[] {
 /**
  * Agents for hosts, each with the life of its kind.
  * @param start when the verifier was started, epoch seconds
+ * @param idOf the id of a host's agent; a host without one has no agent
  */
 export function agentsOf(
   hosts: readonly string[],
   start: number,
-  idOf: (host: string) => string,
+  idOf: (host: string) => string | undefined,
 ): Pick<KeylimeServerOptions, 'agent' | 'ids'> {
   const lives = new Map<string, Life>();
   for (const host of hosts) {
     const kind = kindOf(host);
-    if (kind !== undefined) lives.set(idOf(host), kind.life(start));
+    const id = idOf(host);
+    if (kind !== undefined && id !== undefined) lives.set(id, kind.life(start));
   }
   return { agent: (id, now) => lives.get(id)?.(now), ids: () => lives.keys() };
 }
@@ -119,18 +120,4 @@ export function describeFleet(): string[] {
     '',
     'No others are known to it. Ask again after a minute, and silent and restarted hosts have changed.',
   ];
-}
-
-const DNS_NAMESPACE = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
-
-/** UUIDv5 of a name (RFC 9562, 5.5). */
-export function uuid5(name: string, namespace = DNS_NAMESPACE): string {
-  const bytes = createHash('sha1')
-    .update(Buffer.from(namespace.replaceAll('-', ''), 'hex'))
-    .update(name)
-    .digest();
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x50, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString('hex', 0, 16);
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

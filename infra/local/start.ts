@@ -1,6 +1,7 @@
 /** The whole service on one machine: `npm start`. */
 import { parseArgs } from 'node:util';
-import { ROUTE_KEYS } from '../../lambda/http/routes.ts';
+import { SETTINGS } from '../../lambda/config.ts';
+import { ROUTE_KEYS, WEBHOOK_ROUTE } from '../../lambda/http/routes.ts';
 import { type Answered, hostsOf, renderAnswers } from './answer-table.ts';
 import { loadFunction, PARTS, type Part, type Service, SERVICES, startEnvironment } from './environment.ts';
 import { readFixtures } from './fixtures.ts';
@@ -99,7 +100,9 @@ async function main(options: Options): Promise<void> {
   try {
     const front = options.mutualTls === undefined ? undefined : await MutualTlsFront.make(options.mutualTls);
     const handler = await loadFunction({ ...environment.env, ...front?.env });
-    api = await HttpApi.start(handler, ROUTE_KEYS, options.port, front?.server);
+    const routes =
+      environment.env[SETTINGS.service.variable] === 'keylime' ? [...ROUTE_KEYS, WEBHOOK_ROUTE] : ROUTE_KEYS;
+    api = await HttpApi.start(handler, routes, options.port, front?.server);
     const parts = [...environment.parts];
     if (options.scheduleSeconds !== undefined) {
       schedule = new Schedule(options.scheduleSeconds, environment.env);

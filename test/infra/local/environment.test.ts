@@ -2,7 +2,8 @@ import { afterEach, expect, jest, test } from '@jest/globals';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { Client } from 'undici';
 import type { KeyPair } from '../../../infra/local/certificates.ts';
-import { uuid5 } from '../../../infra/local/keylime-fleet.ts';
+import { KEYLIME_SETTINGS } from '../../../lambda/keylime-settings.ts';
+import { uuid5 } from '../../../lambda/service/keylime/agent-ids.ts';
 import { type LocalEnvironment, type Part, startEnvironment } from '../../../infra/local/environment.ts';
 import { scheduledEvent } from '../../../infra/local/aws/schedule.ts';
 
@@ -15,8 +16,8 @@ async function start(given: Record<string, string> = {}, ...without: Part[]): Pr
   return environment;
 }
 
-/** What the local attestation service, a verifier, says of the agent of a host. */
-async function askVerifier(host: string): Promise<unknown> {
+/** What the local attestation service, a verifier, says of an agent; by default of that of a host. */
+async function askVerifier(host: string, id = uuid5(host, KEYLIME_SETTINGS.namespace.default)): Promise<unknown> {
   const secrets = new SecretsManagerClient({
     ...CREDENTIALS,
     endpoint: environment.env['AWS_ENDPOINT_URL_SECRETS_MANAGER']!,
@@ -26,7 +27,7 @@ async function askVerifier(host: string): Promise<unknown> {
   const connect = JSON.parse(secret.SecretString!) as KeyPair & { ca: string };
   const { ATTESTATION_SERVER: server, ATTESTATION_PORT: port } = environment.env;
   const client = new Client(`https://${server}:${port}`, { connect });
-  const { body } = await client.request({ method: 'GET', path: `/v2.1/agents/${uuid5(host)}` });
+  const { body } = await client.request({ method: 'GET', path: `/v2.1/agents/${id}` });
   const answer = await body.json();
   await client.close();
   return answer;
@@ -99,6 +100,12 @@ test.each<[string, () => Promise<LocalEnvironment>]>([
   expect(await askVerifier('compute-1.example.com')).toMatchObject({ results: { operational_state: 3 } });
   expect(await askVerifier('untrusted-1')).toMatchObject({ results: { operational_state: 9 } });
   expect(await askVerifier('stranger.example.com')).toMatchObject({ code: 404 });
+});
+
+test('where agents have the names of their hosts, the verifier knows them by those', async () => {
+  await start({ ATTESTATION_SERVICE: 'keylime', ATTESTATION_KEYLIME_AGENT_IDS: 'name' });
+  expect(await askVerifier('compute-1', 'compute-1')).toMatchObject({ results: { operational_state: 3 } });
+  expect(await askVerifier('compute-1')).toMatchObject({ code: 404 });
 });
 
 test('with OAT, which is what there is where nothing is said, no variable says so', async () => {

@@ -46,6 +46,16 @@ test('start --once prints what each fixture was answered, and ends', async () =>
   expect(stdout).toMatch(/external-scheduler-rebuild → 200\n.*\n +nova-compute-1 +– +no trust asked +– +yes/);
 }, 30_000);
 
+test('start --service keylime --once shows what is said of each kind of agent', async () => {
+  const { code, stdout } = await run(START, '--once', '--port', '0', '--service', 'keylime');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/Attestation +https:\/\/localhost:\d+ \(Keylime verifier,/);
+  expect(stdout).toMatch(/compute-1\.example\.com +trusted +trusted +\S+Z +yes/);
+  expect(stdout).toMatch(/untrusted-1\.example\.com +untrusted +untrusted +\S+ +no/);
+  expect(stdout).toMatch(/stranger\.example\.com +unknown +unknown .*no/);
+  expect(stdout).toMatch(/988 more; in all 1000 of 1000 pass/);
+}, 60_000);
+
 test('start --without oat shows what an operator would see', async () => {
   const { code, stdout } = await run(START, '--once', '--port', '0', '--without', 'oat');
   expect(code).toBe(0);
