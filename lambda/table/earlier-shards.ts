@@ -83,7 +83,8 @@ export class EarlierShards {
     if (closedBy(item) === since) return true;
     const version = item?.['version']?.S;
     const known = this.#closed.get(key);
-    if (known !== undefined) return known.version === version && known.isDone;
+    // Another version is one that somebody has written meanwhile, and then this one comes to nothing; or TTL has deleted what was closed.
+    if (known !== undefined && known.version === version) return known.isDone;
     const now = this.#clock.now();
     const closed: Item = {
       expires_at: { N: String(expiresAt(now, this.#timing)) },

@@ -1,6 +1,7 @@
 /** Layouts that change and come back, as environments of before and after meet them. */
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { LAYOUT_KEY } from '../../../lambda/table/layout.ts';
+import { shardKey, shardOf } from '../../../lambda/table/shard.ts';
 import { Attester } from '../../fakes/attester.ts';
 import { FilterEnvironment, type FilterEnvironmentOptions } from '../../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
@@ -103,6 +104,18 @@ describe('another number of shards', () => {
     await clock.advance(5 * SECOND);
     expect(await reason(late)).toBe('untrusted');
     expect(attester.polls).toHaveLength(2);
+  });
+
+  test('is written in also where TTL has deleted since what it was read over from', async () => {
+    await clock.run(environment(1).ask(HOSTS));
+    await clock.advance(AFTER_DEPLOYMENT);
+    const late = environment(2);
+    const [first = '', second = ''] = [0, 1].map((index) => HOSTS.find((host) => shardOf(host, 2) === index));
+    await clock.run(late.cache.purge([first], clock.monotonic() + 10 * SECOND));
+    dynamodb.expire(shardKey(0, 1));
+    await clock.run(late.cache.purge([second], clock.monotonic() + 10 * SECOND));
+    expect(dynamodb.items.has(shardKey(1, 2))).toBe(true);
+    expect(late.counted()).not.toHaveProperty('TableConflicts');
   });
 
   test('keeps a purge', async () => {
