@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Attester } from '../../fakes/attester.ts';
 import { type Asked, FilterEnvironment, type FilterEnvironmentOptions } from '../../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
+import { pick } from '../../fakes/silent-hosts.ts';
 import { lehmer, VirtualClock } from '../../fakes/virtual-clock.ts';
 
 const NEVER_MS = 10_000_000;
@@ -30,12 +31,6 @@ function neverAnswers(sick: ReadonlySet<string>): void {
 /** A service that answers a batch with this status if any of these hosts is in it. */
 function refuses(sick: ReadonlySet<string>, status = 500): void {
   attester.statusOf = (hosts) => (hosts.some((host) => sick.has(host)) ? status : 200);
-}
-
-function pick(hosts: readonly string[], count: number, random: () => number): Set<string> {
-  const picked = new Set<string>();
-  while (picked.size < count) picked.add(hosts[Math.floor(random() * hosts.length)]!);
-  return picked;
 }
 
 async function askAgainAndAgain(
