@@ -1,5 +1,5 @@
 /** Bundles each function to `dist/<function>/index.mjs` and its chunks: exactly what the stack deploys. */
-import { rmSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions } from 'esbuild';
 
@@ -33,5 +33,7 @@ if (import.meta.main) {
   for (const name of FUNCTIONS) {
     rmSync(`${root}/dist/${name}`, { recursive: true, force: true });
     await build(bundleOptions(`lambda/${name}.ts`, `dist/${name}`));
+    // Lambda reads them as another user than who wrote them, and modes go with them into the archive.
+    for (const file of readdirSync(`${root}/dist/${name}`)) chmodSync(`${root}/dist/${name}/${file}`, 0o644);
   }
 }

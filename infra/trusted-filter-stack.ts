@@ -31,7 +31,7 @@ import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { SETTINGS } from '../lambda/config.ts';
-import { ROUTE_KEYS } from '../lambda/http/routes.ts';
+import { ROUTE_KEYS, WEBHOOK_ROUTE } from '../lambda/http/routes.ts';
 import { AgentIdsLayer } from './constructs/agent-ids-layer.ts';
 import { KeptLog } from './constructs/log-group.ts';
 import { RefreshFunction } from './functions/refresh-function.ts';
@@ -110,7 +110,7 @@ export class TrustedFilterStack extends Stack {
     }
     const ofRefresh = { by: SETTINGS.refreshFunction, name: refresh.functionName };
     filter.may(['lambda:InvokeFunction'], refresh.functionArn, ofRefresh);
-    const api = this.#api(filter, trust.domain);
+    const api = this.#api(filter, trust.domain, hasWebhook(trust) ? [...ROUTE_KEYS, WEBHOOK_ROUTE] : ROUTE_KEYS);
 
     // Without the slash that a stage's own URL ends in: the routes begin with one.
     new CfnOutput(this, 'ApiUrl', {
@@ -174,9 +174,9 @@ export class TrustedFilterStack extends Stack {
 
   /**
    * Whoever asks signs (IAM), on every route. With a domain of one's own, who asks at the filter's routes shows a client
-   * certificate instead: schedulers can do that, and can't sign. Everything else goes on to be signed.
+   * certificate instead: schedulers can do that, and verifiers, and can't sign. Everything else goes on to be signed.
    */
-  #api(filter: TrustFunction, domain: TrustDomain | undefined): HttpApi {
+  #api(filter: TrustFunction, domain: TrustDomain | undefined, routeKeys: readonly string[]): HttpApi {
     const integration = new HttpLambdaIntegration('FilterIntegration', filter, {
       payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
     });
@@ -191,7 +191,7 @@ export class TrustedFilterStack extends Stack {
       defaultIntegration: integration,
     });
     const filterRoutes: HttpRoute[] = [];
-    for (const routeKey of ROUTE_KEYS) {
+    for (const routeKey of routeKeys) {
       const [method, path] = routeKey.split(' ') as [HttpMethod, string];
       const authorizer = domain === undefined ? {} : { authorizer: new HttpNoneAuthorizer() };
       const routes = api.addRoutes({ path, methods: [method], integration, ...authorizer });
@@ -216,7 +216,7 @@ export class TrustedFilterStack extends Stack {
     });
     // CDK knows a limit of all routes alone. CloudFormation refuses one of a route that is not there yet.
     (stage.node.defaultChild as CfnStage).routeSettings = Object.fromEntries(
-      ROUTE_KEYS.map((routeKey) => [routeKey, throttleOf(routeKey)]),
+      routeKeys.map((routeKey) => [routeKey, throttleOf(routeKey)]),
     );
     stage.node.addDependency(...filterRoutes);
     if (domain !== undefined) this.#domain(domain, api, stage);
@@ -236,4 +236,10 @@ export class TrustedFilterStack extends Stack {
       value: domainName.regionalDomainName,
     });
   }
+}
+
+/** Whether Keylime verifiers may post: those that sign, or whose certificates are named. */
+function hasWebhook({ domain, environment, filterEnvironment }: TrustSettings): boolean {
+  const isKeylime = environment[SETTINGS.service.variable] === 'keylime';
+  return isKeylime && (domain === undefined || SETTINGS.verifiers.variable in filterEnvironment);
 }

@@ -7,7 +7,7 @@ import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { AttributeType, Table } from 'aws-cdk-lib/aws-dynamodb';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import cdkJson from '../../cdk.json' with { type: 'json' };
-import { ROUTE_KEYS } from '../../lambda/http/routes.ts';
+import { ROUTE_KEYS, WEBHOOK_ROUTE } from '../../lambda/http/routes.ts';
 import { parseTrustSettings } from '../../infra/settings/trust-settings.ts';
 import { TrustedFilterStack } from '../../infra/trusted-filter-stack.ts';
 import { recordOutput } from '../reporters/record.ts';
@@ -600,6 +600,27 @@ describe('a Keylime verifier', () => {
     from = Template.fromStack(stack);
   });
 
+  test('may post where it signs, or where its certificate is named, and nowhere else', () => {
+    const domain = {
+      name: 'trust.example.net',
+      certificateArn: 'arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012',
+      truststore: 's3://trust-stores/schedulers.pem',
+    };
+    const shown = { ...TRUST, ...service, domain, clients: ['CN=nova'], hostPattern: '^compute-' };
+    const verifiers = ['CN=verifier,O=example'];
+    const typeOf = (template: Template): unknown =>
+      Object.values(template.findResources('AWS::ApiGatewayV2::Route'))
+        .filter(({ Properties }) => (Properties as { RouteKey: unknown }).RouteKey === WEBHOOK_ROUTE)
+        .map(({ Properties }) => (Properties as { AuthorizationType: unknown }).AuthorizationType);
+    expect(typeOf(from)).toEqual(['AWS_IAM']);
+    expect(typeOf(Template.fromStack(makeStack({ ...shown, keylime: { verifiers } })))).toEqual(['NONE']);
+    expect(typeOf(Template.fromStack(makeStack(shown)))).toEqual([]);
+    expect(typeOf(Template.fromStack(makeStack(TRUST)))).toEqual([]);
+    from.hasResourceProperties('AWS::ApiGatewayV2::Stage', {
+      RouteSettings: Match.objectLike({ [WEBHOOK_ROUTE]: { ThrottlingRateLimit: 10, ThrottlingBurstLimit: 50 } }),
+    });
+  });
+
   test('is made known to both functions, with the layer that has the table of its agents', () => {
     const [layer, { Properties }] = only(from, 'AWS::Lambda::LayerVersion');
     expect(Properties).toMatchObject({ CompatibleArchitectures: ['arm64'], CompatibleRuntimes: ['nodejs24.x'] });
@@ -627,11 +648,14 @@ describe('a Keylime verifier', () => {
   });
 
   test('changes nothing else in the stack', () => {
-    const own = /^(Layers|ATTESTATION_(SERVICE|SERVER_NAME|KEYLIME_.*))$/;
+    const own =
+      /^(Layers|ATTESTATION_(SERVICE|SERVER_NAME|KEYLIME_.*)|ApiPOSTkeylimewebhook.*|POST \/keylime\/webhook)$/;
+    const isOfWebhook = (value: unknown): boolean => typeof value === 'string' && own.test(value);
     const without = JSON.parse(
-      JSON.stringify(from, (name, value: unknown) =>
-        own.test(name) || (value as Resource | null)?.Type === 'AWS::Lambda::LayerVersion' ? undefined : value,
-      ),
+      JSON.stringify(from, (name, value: unknown) => {
+        if (own.test(name) || (value as Resource | null)?.Type === 'AWS::Lambda::LayerVersion') return undefined;
+        return Array.isArray(value) ? value.filter((each) => !isOfWebhook(each)) : value;
+      }),
     ) as unknown;
     expect(without).toEqual(template.toJSON());
   });
