@@ -252,6 +252,10 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     unknownAlarmSeconds: need(SETTINGS.unknownAlarmSeconds),
     stack: need(SETTINGS.stack),
   };
+  if (isKeylime && config.authTimeoutSeconds === 0) {
+    const { variable } = SETTINGS.authTimeoutSeconds;
+    faults.push(`${variable} must be more than 0 with Keylime: a quote is some seconds old when it is read`);
+  }
   if (faults.length > 0) throw new ConfigurationError(faults);
   return { ...config, recheckSeconds: Math.min(config.recheckSeconds, config.authTimeoutSeconds) };
 }

@@ -57,6 +57,14 @@ describe('the configuration', () => {
     });
   });
 
+  test('has a fault where nothing that a Keylime verifier says could ever be young enough', () => {
+    const none = { ...REQUIRED, ATTESTATION_AUTH_TIMEOUT: '0' };
+    expect(faultsOf(none)).toEqual([]);
+    expect(faultsOf({ ...none, ATTESTATION_SERVICE: 'keylime' })).toEqual([
+      'ATTESTATION_AUTH_TIMEOUT must be more than 0 with Keylime: a quote is some seconds old when it is read',
+    ]);
+  });
+
   test('takes an empty variable for one that is not set', () => {
     const env: Record<string, string> = { ...REQUIRED };
     for (const { variable } of Object.values(SETTINGS)) env[variable] ??= '';
