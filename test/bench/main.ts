@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME`: measures, prints, and exits non-zero where a bound is missed. */
 import { coldStart } from './cold-start.ts';
 import { deadline } from './deadline.ts';
+import { keylime } from './keylime.ts';
 import { polls } from './polls.ts';
 import { protocols } from './protocols.ts';
 import { isMet, print, type Report } from './report.ts';
@@ -11,6 +12,7 @@ import { warm } from './warm.ts';
 const BENCHES: Readonly<Record<string, { readonly what: string; readonly run: () => Promise<Report> }>> = {
   'cold-start': { what: 'module initialisation, beside the least that a function with a table needs', run: coldStart },
   deadline: { what: 'how long a request with 4 s takes where refresh polls, and what it resolves', run: deadline },
+  keylime: { what: 'agents of a Keylime verifier read one by one, beside all of them at once', run: keylime },
   polls: { what: 'how often hosts are polled when many environments ask for them at once', run: polls },
   warm: { what: 'a request with every host in memory, beside the least that it must do', run: warm },
   protocols: { what: 'a request in each protocol, beside the JSON of its body', run: protocols },
