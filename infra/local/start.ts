@@ -22,7 +22,8 @@ test/events/ through once, prints what was answered, and serves until Ctrl-C.
                      client.pem, client.key and ca.pem for it into DIR, and prints how curl shows them
   --schedule SECONDS refresh the hosts in use every so often, as a schedule of the stack does
   --service NAME     what attests: ${SERVICES.join(' or ')} (default oat, or what ATTESTATION_SERVICE says)
-  --without PART     leave a part out: ${PARTS.join(', ')}; may be given more than once
+  --without PART     leave a part out: ${PARTS.join(', ')};
+                     may be given more than once
   --help             this text
 
 A part is not started where its variable names a real one: AWS_ENDPOINT_URL_DYNAMODB,

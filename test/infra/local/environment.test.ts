@@ -2,6 +2,7 @@ import { afterEach, expect, jest, test } from '@jest/globals';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { Client } from 'undici';
 import type { KeyPair } from '../../../infra/local/certificates.ts';
+import { hostsOfFleet } from '../../../infra/local/keylime-fleet.ts';
 import { KEYLIME_SETTINGS } from '../../../lambda/keylime-settings.ts';
 import { uuid5 } from '../../../lambda/service/keylime/agent-ids.ts';
 import { type LocalEnvironment, type Part, startEnvironment } from '../../../infra/local/environment.ts';
@@ -97,6 +98,8 @@ test.each<[string, () => Promise<LocalEnvironment>]>([
   expect(env).toMatchObject({ ATTESTATION_SERVICE: 'keylime', ATTESTATION_SERVER: 'localhost' });
   expect(partCalled('Attestation')).toContain(`https://localhost:${env['ATTESTATION_PORT']} (Keylime verifier,`);
   expect(fleet?.lines.join()).toContain('stale-1…20');
+  // Or all agents could not be read at once.
+  expect(env['ATTESTATION_FLEET_SIZE']).toBe(String(hostsOfFleet().length));
   expect(await askVerifier('compute-1.example.com')).toMatchObject({ results: { operational_state: 3 } });
   expect(await askVerifier('untrusted-1')).toMatchObject({ results: { operational_state: 9 } });
   expect(await askVerifier('stranger.example.com')).toMatchObject({ code: 404 });

@@ -99,6 +99,28 @@ function isThere(pid: number): boolean {
   }
 }
 
+test('start --service keylime has the route on which verifiers say what happened, and says whom to ask about', async () => {
+  const { PATH = '' } = process.env;
+  const child = spawn(process.execPath, [START, '--port', '0', '--service', 'keylime'], { env: { PATH } });
+  const exited = once(child, 'exit');
+  const lines: string[] = [];
+  let url = '';
+  let status = 0;
+  for await (const line of createInterface(child.stdout)) {
+    lines.push(line);
+    url ||= /^HTTP API +(\S+)/.exec(line)?.[1] ?? '';
+    if (!line.startsWith('curl')) continue;
+    ({ status } = await fetch(`${url}/keylime/webhook`, { method: 'POST', body: '{}' }));
+    child.kill('SIGINT');
+  }
+  expect(await exited).toEqual([0, null]);
+  expect(status).toBe(200);
+  // As API Gateway tells of a route of its own.
+  expect(lines.find((line) => line.includes('/keylime/webhook'))).toContain('"route":"POST /keylime/webhook"');
+  expect(lines.join('\n')).toMatch(/^ {2}stale-1…20 +timeout +its last quote/m);
+  expect(lines.find((line) => line.startsWith('curl'))).toContain('stale-9.example.com');
+}, 60_000);
+
 test('start --schedule invokes refresh every so often, and Ctrl-C ends it with everything that it started', async () => {
   const { PATH = '' } = process.env;
   // As a terminal does, Ctrl-C is sent to a whole group of processes.
