@@ -24,6 +24,8 @@ const MOST_AT_ONCE = 10;
 /** Of an agent's record: some 800 bytes, its policy and metadata among them, and room for larger ones. */
 const BYTES_PER_AGENT = 2 * 1024;
 const FIXED_BYTES = 64 * 1024;
+/** More is not read at once: it is none of a verifier that answers in time. */
+const MOST_BYTES = 64 * 1024 * 1024;
 /** Reading all agents costs the verifier less than single GETs where at least one of so many is wanted. */
 const WORTH_ALL = 6;
 /** How long it is remembered how many agents there are, and that reading all of them did not do. */
@@ -150,7 +152,8 @@ export class AgentReader {
     for (const { poll } of wanted) poll.signal.addEventListener('abort', stop, { once: true });
     try {
       const most = Math.max(fleetSize, this.#agents?.count ?? 0, wanted.length * WORTH_ALL);
-      const limits = { signal: limit.signal, maxBytes: FIXED_BYTES + BYTES_PER_AGENT * most, isLong: true };
+      const maxBytes = Math.min(MOST_BYTES, FIXED_BYTES + BYTES_PER_AGENT * most);
+      const limits = { signal: limit.signal, maxBytes, isLong: true };
       const answer = await connection.get(`${apiUrl}/agents/?bulk=true`, limits);
       const records = parseAgents(answer);
       this.#agents = { count: Object.keys(records).length, at: clock.moment() };
