@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
 import { duplexPair } from 'node:stream';
@@ -11,6 +11,8 @@ export type Behaviour = (socket: Socket) => void;
 
 /** One request, and what it may be answered with. */
 export interface Exchange {
+  readonly request: IncomingMessage;
+  /** Those that a body asks about; none where there is no body, as in a GET. */
   readonly hosts: readonly string[];
   readonly response: ServerResponse;
   /** The connection below TLS. */
@@ -68,8 +70,8 @@ export function answering(tls: TlsOptions, answer: (exchange: Exchange) => void)
     const server = createHttpsServer(tls, (request, response) => {
       response.on('error', () => {}).setHeader('connection', 'close');
       const answered = text(request).then((body) => {
-        const { hosts } = JSON.parse(body) as { hosts: string[] };
-        answer({ hosts, response, socket });
+        const { hosts } = body === '' ? { hosts: [] } : (JSON.parse(body) as { hosts: string[] });
+        answer({ request, hosts, response, socket });
       });
       answered.catch(() => socket.destroy());
     });

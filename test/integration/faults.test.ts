@@ -1,113 +1,26 @@
-import { createPrivateKey, randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import type { TlsOptions } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import {
-  CertificateAuthority,
-  type CertificateOptions,
-  type KeyPair,
-  LOOPBACK_NAMES,
-} from '../../infra/local/certificates.ts';
 import { type OatServer, reply } from '../../infra/local/oat-server.ts';
 import type { Reason } from '../../lambda/trust/reason.ts';
-import { answerWith, Cloud, SECRET_ID } from '../fakes/cloud.ts';
+import { answerWith } from '../fakes/cloud.ts';
 import { answerOf, filterEvent, reasonsOf } from '../fakes/events.ts';
-import {
-  answering,
-  type Behaviour,
-  type Exchange,
-  FaultyServer,
-  flood,
-  relayingAlerts,
-  shakingHands,
-  trickle,
-} from '../fakes/faulty-server.ts';
-import type { LambdaEnvironment } from '../fakes/lambda-environment.ts';
-import { RsaAuthority } from '../fakes/rsa-authority.ts';
-import { selfSigned } from '../fakes/self-signed.ts';
-import { shortDiffieHellman } from '../fakes/short-diffie-hellman.ts';
+import { answering, type Behaviour, flood } from '../fakes/faulty-server.ts';
+import { connectionFaults, tlsFaults } from './connection-faults.ts';
+import { type Fault, FaultStage, HTML, HTML_BODY, JSON_BODY, LATER_MS, MEGABYTE } from './fault-stage.ts';
 
-/** A connection that does not come about is given up after five seconds. */
-const MOST_MS = 20_000;
-const MEGABYTE = 1024 * 1024;
-const YESTERDAY = new Date(Date.now() - 86_400_000);
-const LAST_WEEK = new Date(Date.now() - 7 * 86_400_000);
-/** Longer than any pause and any validity. */
-const LATER_MS = 70_000;
-
-let cloud: Cloud;
-let stranger: CertificateAuthority;
-/** A server's own certificate of another kind than the client's, which the client trusts too. */
-let rsa: KeyPair;
-/** An authority of old servers, which the client trusts, too. */
-let old: RsaAuthority;
-let server: FaultyServer;
+const stage: FaultStage = new FaultStage({ healthy });
+const { answer, expectToPass, mutualTls, newcomer, newHost, raw, talk } = stage;
 /** Where redirects lead: a server that vouches for everybody. */
 let elsewhere: OatServer;
-/** Waits for a poll as long as the default configuration does. */
-let patient: LambdaEnvironment;
-/** Waits for a poll half a second. */
-let hasty: LambdaEnvironment;
-/** The variables of all of them. */
-let variables: Record<string, string>;
-/** The hands of all environments' clocks. */
-let clockMs = 0;
-let cases = 0;
 
 beforeAll(async () => {
-  cloud = await Cloud.start();
-  stranger = await CertificateAuthority.create('another authority');
-  rsa = await selfSigned('RSA');
-  old = await RsaAuthority.create('an old authority');
-  // With none before it that might help.
-  cloud.secretsManager.secrets.delete(SECRET_ID);
-  cloud.secretsManager.secrets.set(SECRET_ID, secretWithEverything());
-  server = await FaultyServer.start(healthy());
-  elsewhere = await cloud.oat(answerWith(() => 'trusted'));
-  variables = cloud.env(server, await cloud.table());
-  patient = await cloud.environment(variables);
-  hasty = await cloud.environment({ ...variables, ATTESTATION_POLL_TIMEOUT: '0.5' });
-  // What the first poll loads is not to be counted in its half second.
-  for (const environment of [patient, hasty]) await environment.invoke(filterEvent(['first.example.com']));
+  await stage.start();
+  elsewhere = await stage.cloud.oat(answerWith(() => 'trusted'));
 });
-afterAll(async () => {
-  await server.shut();
-  await cloud.close();
-});
-
-/**
- * An environment to which the service has never answered: where it has, and seems to refuse the certificate now, a poll
- * waits some seconds for a new one.
- */
-async function newcomer(): Promise<LambdaEnvironment> {
-  const environment = await cloud.environment(variables);
-  environment.turnClock(clockMs);
-  return environment;
-}
-
-/** All that a secret can have, so that the search for secrets looks for each of it in what comes of every fault. */
-function secretWithEverything(): string {
-  const passphrase = randomUUID();
-  const key = createPrivateKey(cloud.client.key).export({
-    type: 'pkcs8',
-    format: 'pem',
-    cipher: 'aes-256-cbc',
-    passphrase,
-  });
-  const ca = [cloud.authority.cert, rsa.cert, old.cert].join('\n');
-  const login = { username: randomUUID(), password: randomUUID() };
-  return JSON.stringify({ cert: cloud.client.cert, key, ca, passphrase, auth_blob: randomUUID(), ...login });
-}
-
-/** Whom the server trusts, and what it shows. */
-function mutualTls(more: TlsOptions = {}): TlsOptions {
-  return { ...cloud.server, ca: cloud.authority.cert, requestCert: true, rejectUnauthorized: true, ...more };
-}
+afterAll(() => stage.close());
 
 function vtime(agoMs = 0): string {
-  return new Date(Date.now() + clockMs - agoMs).toISOString();
+  return new Date(Date.now() + stage.clockMs - agoMs).toISOString();
 }
 
 function trusted(host: string): { host_name: string; trust_lvl: string; vtime: string } {
@@ -118,337 +31,11 @@ function healthy(): Behaviour {
   return answering(mutualTls(), ({ hosts, response }) => reply(response, hosts.map(trusted)));
 }
 
-function serverOf(authority: CertificateAuthority, more: Partial<CertificateOptions> = {}): Promise<KeyPair> {
-  return authority.server({ commonName: 'localhost', names: LOOPBACK_NAMES, ...more });
-}
-
-function newHost(kind: string): string {
-  return `${kind}-${++cases}.example.com`;
-}
-
-/** Once the fault is over, and the pauses and validities that came of it too, all is as before. */
-async function expectToPass(environment: LambdaEnvironment, hosts: readonly string[]): Promise<void> {
-  server.behave(healthy());
-  clockMs += LATER_MS;
-  for (const each of [patient, hasty, environment]) each.turnClock(clockMs);
-  expect(answerOf(await environment.invoke(filterEvent(hosts)))).toMatchObject({ hosts, rejected: [] });
-}
-
-async function expectConnectionsToClose(): Promise<void> {
-  const open = server.connections.filter((socket) => !socket.destroyed);
-  await Promise.all(open.map((socket) => new Promise((resolve) => socket.once('close', resolve))));
-}
-
-interface Fault {
-  readonly fault: string;
-  readonly reason: Reason;
-  readonly behaviour: () => Behaviour | Promise<Behaviour>;
-  /** What the log line's faults say. */
-  readonly cause: RegExp;
-  readonly environment?: () => LambdaEnvironment | Promise<LambdaEnvironment>;
-  /** How many bytes of an answer it may have taken in the end. */
-  readonly mostBytes?: number;
-  /** Ends what a change of behaviour does not. */
-  readonly end?: () => Promise<void> | void;
-}
-
-/** A fault that concerns a whole poll, seen by a request about one host. */
-async function expectFault(fault: Fault): Promise<void> {
-  const { reason, behaviour, cause, mostBytes = MEGABYTE, end } = fault;
-  const environment = (await fault.environment?.()) ?? patient;
-  const host = newHost('compute');
-  server.behave(await behaviour());
-  const result = await environment.invoke(filterEvent([host]));
-  expect(result.statusCode).toBe(200);
-  expect(answerOf(result).hosts).toEqual([]);
-  expect(reasonsOf(result)).toEqual({ [host]: reason });
-  const line = await environment.lastLine();
-  expect(line).toMatchObject({ passed: 0, rejected: { [reason]: 1 }, counts: { PollsFailed: expect.any(Number) } });
-  expect(line['faults']).toEqual(
-    expect.arrayContaining([{ fault: 'PollsFailed', cause: expect.stringMatching(cause) as unknown }]),
-  );
-  // Node's advice, which nobody can follow here, nor should.
-  expect(JSON.stringify(line)).not.toContain('--use-');
-  expect(answerOf(await environment.invoke(filterEvent([host], 'untrusted'))).hosts).toEqual([]);
-  await expectConnectionsToClose();
-  for (const { bytesWritten } of server.connections) expect(bytesWritten).toBeLessThan(mostBytes);
-  await end?.();
-  await expectToPass(environment, [host]);
-  if (fault.environment === newcomer) await environment.stop();
-}
-
-function testFaults(faults: readonly Fault[]): void {
-  test.each([...faults])('$fault → $reason', expectFault, MOST_MS);
-}
-
-/** An answer of which the whole fault consists. */
-function answer(status: number, headers: Record<string, string> = {}, body: string | Buffer = ''): () => Behaviour {
-  return () => answering(mutualTls(), ({ response }) => void response.writeHead(status, headers).end(body));
-}
-
-function talk(exchange: (exchange: Exchange) => void): () => Behaviour {
-  return () => answering(mutualTls(), exchange);
-}
-
-/** What follows the request comes as it is, byte for byte. */
-function raw(text: string): () => Behaviour {
-  return talk(({ response }) => void response.socket?.end(text));
-}
-
-function begin(response: ServerResponse, length = 1000): void {
-  response.writeHead(200, { 'content-type': 'application/json', 'content-length': length });
-  response.write('{"hosts":[{"host_name":');
-}
-
-/** What OpenSSL has to be told before it is as weak as an old server. */
-const WEAK: TlsOptions = { ciphers: 'DEFAULT:@SECLEVEL=0' };
-const JSON_BODY = { 'content-type': 'application/json' };
-const HTML_BODY = { 'content-type': 'text/html' };
-const HTML = '<html><body><h1>Something went wrong</h1></body></html>';
 const OAT_ERROR = '{"error_code":"1006","error_message":"Internal error"}';
 
-describe('The connection', () => {
-  testFaults([
-    {
-      fault: 'it is refused',
-      reason: 'unreachable',
-      behaviour: async () => {
-        await server.shut();
-        return () => {};
-      },
-      end: () => server.open(),
-      cause: /ECONNREFUSED/,
-    },
-    {
-      fault: 'it is reset before the TLS handshake',
-      reason: 'unreachable',
-      behaviour: () => (socket) => void socket.resetAndDestroy(),
-      environment: newcomer,
-      cause: /ECONNRESET|socket disconnected/,
-    },
-    {
-      fault: 'it is reset after the TLS handshake',
-      reason: 'unreachable',
-      behaviour: () => shakingHands(mutualTls(), (socket) => void socket.resetAndDestroy()),
-      environment: newcomer,
-      cause: /ECONNRESET|UND_ERR_SOCKET|EPIPE/,
-    },
-    {
-      fault: 'it is closed after the TLS handshake, without a word',
-      reason: 'unreachable',
-      behaviour: () => shakingHands(mutualTls(), (socket) => socket.destroySoon()),
-      environment: newcomer,
-      cause: /ECONNRESET|UND_ERR_SOCKET|EPIPE/,
-    },
-    {
-      fault: 'it is reset once the request has come',
-      reason: 'unreachable',
-      behaviour: talk(({ socket }) => void socket.resetAndDestroy()),
-      environment: newcomer,
-      cause: /ECONNRESET|UND_ERR_SOCKET/,
-    },
-    {
-      fault: 'it is reset in the middle of the headers of an answer',
-      reason: 'unreachable',
-      behaviour: talk(({ response, socket }) => {
-        response.socket?.write('HTTP/1.1 200 OK\r\ncontent-', () => socket.resetAndDestroy());
-      }),
-      environment: newcomer,
-      cause: /ECONNRESET|UND_ERR_SOCKET/,
-    },
-    {
-      fault: 'it is reset in the middle of the body of an answer',
-      reason: 'unreachable',
-      behaviour: talk(({ response, socket }) => {
-        begin(response);
-        response.write('"', () => socket.resetAndDestroy());
-      }),
-      cause: /ECONNRESET|UND_ERR_SOCKET|CONTENT_LENGTH_MISMATCH/,
-    },
-    {
-      fault: 'it is closed in the middle of the body of an answer',
-      reason: 'unreachable',
-      behaviour: talk(({ response }) => {
-        begin(response);
-        response.socket?.end();
-      }),
-      cause: /UND_ERR_SOCKET|CONTENT_LENGTH_MISMATCH/,
-    },
-    {
-      fault: 'it is closed in the middle of a chunked body',
-      reason: 'unreachable',
-      behaviour: raw('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{"hosts":'),
-      cause: /UND_ERR_SOCKET|other side closed/,
-    },
-    {
-      fault: 'it is accepted, and nothing is said, not even TLS',
-      reason: 'unreachable',
-      behaviour: () => (socket) => void socket.resume(),
-      cause: /UND_ERR_CONNECT_TIMEOUT/,
-    },
-    {
-      fault: 'it is accepted and TLS agreed on, and the request gets no answer',
-      reason: 'pending',
-      behaviour: talk(() => {}),
-      environment: () => hasty,
-      cause: /no complete answer in its time/,
-    },
-    {
-      fault: 'the headers of an answer trickle in, byte by byte',
-      reason: 'pending',
-      behaviour: talk(({ response }) =>
-        trickle(response.socket as Socket, 'HTTP/1.1 200 OK\r\ncontent-type: text/html', 50),
-      ),
-      environment: () => hasty,
-      cause: /no complete answer in its time/,
-    },
-    {
-      fault: 'the body of an answer trickles in, byte by byte',
-      reason: 'pending',
-      behaviour: talk(({ response }) => {
-        begin(response);
-        trickle(response, '"compute-1.example.com","trust_lvl":"trusted"', 50);
-      }),
-      environment: () => hasty,
-      cause: /no complete answer in its time/,
-    },
-    {
-      fault: 'an answer stops in the middle of its body',
-      reason: 'pending',
-      behaviour: talk(({ response }) => begin(response)),
-      environment: () => hasty,
-      cause: /no complete answer in its time/,
-    },
-  ]);
-});
+describe('The connection', () => stage.testFaults(connectionFaults(stage)));
 
-describe('TLS', () => {
-  const faults: Fault[] = [
-    {
-      fault: 'the server’s certificate is another authority’s',
-      reason: 'unreachable',
-      behaviour: async () => shakingHands(mutualTls(await serverOf(stranger))),
-      cause: /UNABLE_TO_VERIFY_LEAF_SIGNATURE: no certificate in "ca" of the secret vouches for the server/,
-    },
-    {
-      fault: 'the server’s certificate is its own authority (self-signed)',
-      reason: 'unreachable',
-      behaviour: async () => shakingHands(mutualTls(await selfSigned('EC'))),
-      cause: /DEPTH_ZERO_SELF_SIGNED_CERT: the server's certificate is self-signed/,
-    },
-    {
-      fault: 'the server’s certificate has expired',
-      reason: 'unreachable',
-      behaviour: async () =>
-        shakingHands(mutualTls(await serverOf(cloud.authority, { notBefore: LAST_WEEK, notAfter: YESTERDAY }))),
-      cause: /CERT_HAS_EXPIRED: the server's certificate, or one above it, has ended/,
-    },
-    {
-      fault: 'the server’s certificate is for another name',
-      reason: 'unreachable',
-      behaviour: async () =>
-        shakingHands(
-          mutualTls(await serverOf(cloud.authority, { names: [{ type: 'dns', value: 'other.example.com' }] })),
-        ),
-      cause: /ERR_TLS_CERT_ALTNAME_INVALID: .* is for "DNS:other\.example\.com" and not for "localhost"/,
-    },
-    {
-      fault: 'the server is asked by its IP address, which its certificate has as its common name (CN) only',
-      reason: 'unreachable',
-      behaviour: async () => shakingHands(mutualTls(await old.server({ commonName: '127.0.0.1', names: [] }))),
-      environment: () => cloud.environment({ ...variables, ATTESTATION_SERVER: '127.0.0.1' }),
-      cause:
-        /ERR_TLS_CERT_ALTNAME_INVALID: .* is for no name and not for "127\.0\.0\.1": .* subjectAltName, an IP address as IP/,
-    },
-    {
-      fault: 'the server’s certificate has an RSA key of 1024 bits',
-      reason: 'unreachable',
-      behaviour: async () => shakingHands(mutualTls({ ...(await old.server({ bits: 1024 })), ...WEAK })),
-      cause: /ServerTlsFault UNSPECIFIED: .* an RSA key of less than 2048 bits/,
-    },
-    {
-      fault: 'the server’s certificate is signed with SHA-1',
-      reason: 'unreachable',
-      behaviour: async () => shakingHands(mutualTls({ ...(await old.server({ hash: 'SHA-1' })), ...WEAK })),
-      cause: /ServerTlsFault UNSPECIFIED: .* below the root, is signed with SHA-1/,
-    },
-    {
-      fault: 'the server agrees on keys by finite-field Diffie-Hellman (DHE) alone, with a group of 1024 bits',
-      reason: 'unreachable',
-      behaviour: async () =>
-        shakingHands(
-          mutualTls({
-            ...(await old.server()),
-            maxVersion: 'TLSv1.2',
-            ciphers: 'DHE-RSA-AES256-SHA:@SECLEVEL=0',
-            dhparam: shortDiffieHellman(),
-          }),
-        ),
-      cause: /ALERT_HANDSHAKE_FAILURE: the server has no cipher in common .* neither finite-field DHE/,
-    },
-    {
-      fault: 'the server’s certificate is a client’s',
-      reason: 'unreachable',
-      behaviour: async () =>
-        shakingHands(mutualTls(await cloud.authority.client({ commonName: 'localhost', names: LOOPBACK_NAMES }))),
-      cause: /INVALID_PURPOSE: .* extended key usage lacks serverAuth/,
-    },
-    {
-      fault: 'the server speaks TLS 1.1 and nothing newer',
-      reason: 'unreachable',
-      behaviour: () =>
-        shakingHands(mutualTls({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' })),
-      cause: /ALERT_PROTOCOL_VERSION: the server speaks neither TLS 1\.2 nor TLS 1\.3/,
-    },
-    {
-      fault: 'the server has no cipher in common with the client',
-      reason: 'unreachable',
-      behaviour: () => shakingHands(mutualTls({ maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' })),
-      cause: /ALERT_HANDSHAKE_FAILURE: the server has no cipher in common/,
-    },
-    {
-      fault: 'the server speaks plain HTTP',
-      reason: 'unreachable',
-      behaviour: () => (socket) =>
-        void socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n')),
-      cause: /WRONG_VERSION_NUMBER: what answers at this port does not speak TLS/,
-    },
-    {
-      fault: 'the handshake begins and hangs',
-      reason: 'unreachable',
-      // The beginning of a ServerHello of 122 bytes.
-      behaviour: () => (socket) =>
-        void socket.once('data', () => socket.write(Buffer.from([22, 3, 3, 0, 122, 2, 0, 0, 118, 3, 3]))).resume(),
-      cause: /UND_ERR_CONNECT_TIMEOUT/,
-    },
-    {
-      fault: 'the client’s certificate is refused, with an alert of TLS 1.2',
-      reason: 'unreachable',
-      behaviour: () => relayingAlerts(mutualTls({ ...rsa, maxVersion: 'TLSv1.2', sigalgs: 'RSA-PSS+SHA256' })),
-      cause: /ALERT_HANDSHAKE_FAILURE/,
-    },
-    {
-      fault: 'the client’s certificate is refused, with an alert of TLS 1.3',
-      reason: 'unreachable',
-      behaviour: () => relayingAlerts(mutualTls({ ...rsa, minVersion: 'TLSv1.3', sigalgs: 'RSA-PSS+SHA256' })),
-      // undici may notice the end of the connection before the alert.
-      cause: /ALERT_CERTIFICATE_REQUIRED|UND_ERR_SOCKET/,
-    },
-    {
-      fault: 'the client’s certificate is refused, and the connection closed, in TLS 1.2',
-      reason: 'unreachable',
-      behaviour: () => shakingHands(mutualTls({ ca: stranger.cert, maxVersion: 'TLSv1.2' })),
-      cause: /ECONNRESET|UND_ERR_SOCKET|EPIPE/,
-    },
-    {
-      fault: 'the client’s certificate is refused, and the connection closed, in TLS 1.3',
-      reason: 'unreachable',
-      behaviour: () => shakingHands(mutualTls({ ca: stranger.cert, minVersion: 'TLSv1.3' })),
-      cause: /ECONNRESET|UND_ERR_SOCKET|EPIPE/,
-    },
-  ];
-  testFaults(faults.map((fault) => ({ environment: newcomer, ...fault })));
-});
+describe('TLS', () => stage.testFaults(tlsFaults(stage)));
 
 describe('The HTTP status', () => {
   const toElsewhere = (): Record<string, string> => ({
@@ -465,7 +52,7 @@ describe('The HTTP status', () => {
     fault: `${code} with ${what}`,
     reason: code === 400 || code === 500 ? 'refused' : 'unreachable',
     behaviour: answer(code, headers, body),
-    environment: code === 401 || code === 403 ? newcomer : () => patient,
+    environment: code === 401 || code === 403 ? newcomer : () => stage.patient,
     cause: new RegExp(`HTTP status ${code}`),
   });
   const perfect = (code: number): Fault => ({
@@ -474,7 +61,7 @@ describe('The HTTP status', () => {
       response.writeHead(code, JSON_BODY).end(JSON.stringify({ hosts: hosts.map(trusted) }));
     }),
   });
-  testFaults([
+  stage.testFaults([
     ...[301, 302, 303, 307, 308].map(redirect),
     status(304, 'nothing'),
     status(401, 'JSON', JSON_BODY, OAT_ERROR),
@@ -514,7 +101,7 @@ describe('The HTTP status', () => {
       fault: '103, and no status after it',
       reason: 'pending',
       behaviour: talk(({ response }) => void response.socket?.write('HTTP/1.1 103 Early Hints\r\n\r\n')),
-      environment: () => hasty,
+      environment: () => stage.hasty,
       cause: /no complete answer in its time/,
     },
     {
@@ -546,7 +133,7 @@ describe('The body of a success', () => {
     cause,
   });
   const valid = (): string => JSON.stringify({ hosts: [trusted('compute-1.example.com')] });
-  testFaults([
+  stage.testFaults([
     body('it is empty', ''),
     body('it is cut off', valid().slice(0, -10)),
     body('it is HTML', HTML),
@@ -601,17 +188,19 @@ interface HostFault {
 async function expectHostFault({ sees, entries, counts, cause }: HostFault): Promise<void> {
   const sick = newHost('sick');
   const neighbour = newHost('neighbour');
-  server.behave(answering(mutualTls(), ({ response }) => reply(response, [...entries(sick), trusted(neighbour)])));
-  const result = await patient.invoke(filterEvent([sick, neighbour]));
+  stage.server.behave(
+    answering(mutualTls(), ({ response }) => reply(response, [...entries(sick), trusted(neighbour)])),
+  );
+  const result = await stage.patient.invoke(filterEvent([sick, neighbour]));
   const passes = sees === 'the host passes';
   expect(result.statusCode).toBe(200);
   expect(answerOf(result).hosts).toEqual(passes ? [sick, neighbour] : [neighbour]);
   expect(reasonsOf(result)).toEqual(passes ? {} : { [sick]: sees });
-  const line = await patient.lastLine();
+  const line = await stage.patient.lastLine();
   expect(line['rejected']).toEqual(passes ? {} : { [sees]: 1 });
   if (counts !== undefined) expect(line['counts']).toMatchObject(counts);
   if (cause !== undefined) expect(JSON.stringify(line['faults'])).toMatch(cause);
-  await expectToPass(patient, [sick, neighbour]);
+  await expectToPass(stage.patient, [sick, neighbour]);
 }
 
 function testHostFaults(faults: readonly HostFault[]): void {
@@ -746,11 +335,11 @@ describe('The time (`vtime`) in what a reply says of one host', () => {
       like((good) => `${good}\n`),
     ),
     {
-      ...time('a number of milliseconds', () => Date.now() + clockMs),
+      ...time('a number of milliseconds', () => Date.now() + stage.clockMs),
       sees: 'the host passes',
     },
     {
-      ...time('a number of milliseconds as a text', () => String(Date.now() + clockMs)),
+      ...time('a number of milliseconds as a text', () => String(Date.now() + stage.clockMs)),
       sees: 'the host passes',
     },
     {
@@ -787,14 +376,14 @@ describe('An answer that is older than the validity when it comes, when it has s
         const entries = hosts.map((name) => ({ ...trusted(name), vtime: vtime(LATER_MS) }));
         setTimeout(() => reply(response, entries), ms);
       });
-    server.behave(answerLate(0));
-    expect(answerOf(await patient.invoke(filterEvent([host]))).hosts).toEqual([host]);
-    clockMs += 6_000;
+    stage.server.behave(answerLate(0));
+    expect(answerOf(await stage.patient.invoke(filterEvent([host]))).hosts).toEqual([host]);
+    stage.clockMs += 6_000;
     const other = await newcomer();
-    patient.turnClock(clockMs);
-    server.behave(answerLate(3_000));
-    const polling = patient.invoke(filterEvent([host]));
-    while (server.connections.length === 0) await new Promise(setImmediate);
+    stage.patient.turnClock(stage.clockMs);
+    stage.server.behave(answerLate(3_000));
+    const polling = stage.patient.invoke(filterEvent([host]));
+    while (stage.server.connections.length === 0) await new Promise(setImmediate);
     const result = await other.invoke(filterEvent([host]), 1_500);
     expect(answerOf(result).hosts).toEqual([]);
     expect(reasonsOf(result)).toEqual({ [host]: 'late' });
@@ -808,16 +397,16 @@ describe('An answer that is older than the validity when it comes, when it has s
 describe('Hosts with names that mean something to JavaScript', () => {
   const HOSTS = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', '__defineGetter__', 'hosts'];
   test('nothing is said of them → not-in-reply', async () => {
-    server.behave(answering(mutualTls(), ({ response }) => reply(response, [])));
-    const result = await patient.invoke(filterEvent(HOSTS));
+    stage.server.behave(answering(mutualTls(), ({ response }) => reply(response, [])));
+    const result = await stage.patient.invoke(filterEvent(HOSTS));
     expect(answerOf(result)).toMatchObject({ hosts: [], rejected: [{ reason: 'not-in-reply', hosts: HOSTS }] });
-    await expectToPass(patient, HOSTS);
+    await expectToPass(stage.patient, HOSTS);
   });
 
   test('one of them is untrusted → untrusted, and the others pass', async () => {
-    clockMs += LATER_MS;
-    patient.turnClock(clockMs);
-    server.behave(
+    stage.clockMs += LATER_MS;
+    stage.patient.turnClock(stage.clockMs);
+    stage.server.behave(
       answering(mutualTls(), ({ hosts, response }) => {
         const entries = hosts.map(trusted);
         reply(
@@ -826,18 +415,18 @@ describe('Hosts with names that mean something to JavaScript', () => {
         );
       }),
     );
-    const result = await patient.invoke(filterEvent(HOSTS));
+    const result = await stage.patient.invoke(filterEvent(HOSTS));
     expect(answerOf(result).hosts).toEqual(HOSTS.slice(1));
     expect(answerOf(result).rejected).toMatchObject([{ reason: 'untrusted', hosts: ['__proto__'] }]);
-    await expectToPass(patient, HOSTS);
+    await expectToPass(stage.patient, HOSTS);
   });
 });
 
 describe('Around a good answer', () => {
   const expectGood = async (behaviour: Behaviour): Promise<void> => {
     const host = newHost('compute');
-    server.behave(behaviour);
-    expect(answerOf(await patient.invoke(filterEvent([host]))).hosts).toEqual([host]);
+    stage.server.behave(behaviour);
+    expect(answerOf(await stage.patient.invoke(filterEvent([host]))).hosts).toEqual([host]);
   };
   test('103 goes before it → the host passes', () =>
     expectGood(
@@ -864,7 +453,7 @@ describe('The clock of an environment', () => {
     ['an hour behind', -3_600_000],
   ])('it is %s when it polls → the host passes, and others see when it really was attested', async (_, wrongMs) => {
     const host = newHost('clock');
-    server.behave(answering(mutualTls(), ({ hosts, response }) => reply(response, hosts.map(trusted))));
+    stage.server.behave(answering(mutualTls(), ({ hosts, response }) => reply(response, hosts.map(trusted))));
     const [wrong, right] = [await newcomer(), await newcomer()];
     wrong.setClockWrong(wrongMs);
     const { body = '' } = await wrong.invoke(filterEvent([host]));
@@ -882,7 +471,7 @@ describe('The clock of an environment', () => {
   test('it is an hour behind, and the service says otherwise since the attestation ended → untrusted', async () => {
     const host = newHost('clock');
     let level = 'trusted';
-    server.behave(
+    stage.server.behave(
       answering(mutualTls(), ({ hosts, response }) => {
         const entries = hosts.map((name) => ({ ...trusted(name), trust_lvl: level }));
         reply(response, entries);
@@ -891,7 +480,7 @@ describe('The clock of an environment', () => {
     const [right, wrong] = [await newcomer(), await newcomer()];
     expect(answerOf(await right.invoke(filterEvent([host]))).hosts).toEqual([host]);
     level = 'untrusted';
-    wrong.turnClock(clockMs + LATER_MS);
+    wrong.turnClock(stage.clockMs + LATER_MS);
     wrong.setClockWrong(-3_600_000);
     expect(reasonsOf(await wrong.invoke(filterEvent([host])))).toEqual({ [host]: 'untrusted' });
     await Promise.all([right.stop(), wrong.stop()]);
