@@ -107,7 +107,7 @@ export class AgentReader {
 
   /** Asks about one agent; gives up once others were answered while it took much longer than they did. */
   async #get(id: string, signal: AbortSignal): Promise<AgentReply> {
-    const { apiUrl, clock, connection } = this.#options;
+    const { apiUrl, clock, connection, counts } = this.#options;
     const sentAt = clock.monotonic();
     const isAnswered = new AbortController();
     const isLate = new AbortController();
@@ -121,8 +121,11 @@ export class AgentReader {
       return parsed === 'no such agent' ? parsed : { ...parsed, received: clock.moment(), date: answer.date };
     } catch (error) {
       if (!(error instanceof PollError)) return new PollError('unreachable', 'unknown', { cause: error });
-      // What can't be read is an answer too.
-      return error.reason === 'bad-reply' ? { record: undefined, received: clock.moment(), date: undefined } : error;
+      if (error.reason !== 'bad-reply') return error;
+      // What can't be read is an answer too; why it can't be is in the log alone.
+      this.#answered = clock.monotonic();
+      counts.fault('HostFaults', error);
+      return { record: undefined, received: clock.moment(), date: undefined };
     } finally {
       isAnswered.abort();
     }

@@ -9,8 +9,9 @@ const NO_SUCH_AGENT = 'agent id not found';
 const NO_SUCH_VERSION = 'API Version not supported';
 
 /**
- * The record in an answer to `GET /agents/{id}`; undefined where the answer has none that can be read, which is the agent's own fault.
- * @throws {PollError} `refused` where the verifier does not take this id, `unreachable` for what concerns all agents
+ * The record in an answer to `GET /agents/{id}`.
+ * @throws {PollError} `bad-reply` where a success has none, and `refused` where the verifier does not take this id: faults of this
+ *   agent; `unreachable` for what concerns all of them
  */
 export function parseAgent(answer: HttpAnswer): { readonly record: unknown } | 'no such agent' {
   if (isSuccess(answer)) return { record: resultsOf(answer) };
@@ -31,9 +32,9 @@ export function parseAgents(answer: HttpAnswer): Readonly<Record<string, unknown
     throw new PollError('unreachable', `the verifier answered with HTTP status ${answer.status} about all agents`);
   }
   const results = resultsOf(answer);
-  // Ids alone are what a verifier gives to whom the query was lost on the way.
-  if (!isObject(results) || Array.isArray(results['uuids']))
-    throw new PollError('bad-reply', 'the answer about all agents is not one of a verifier');
+  // What a verifier gives to whom the query was lost on the way.
+  if (Array.isArray(results['uuids']))
+    throw new PollError('bad-reply', 'the answer about all agents has their ids alone');
   return results;
 }
 
@@ -50,9 +51,16 @@ function adviceFor(status: number): string {
     : '';
 }
 
-function resultsOf({ body }: HttpAnswer): unknown {
+function resultsOf({ body }: HttpAnswer): Readonly<Record<string, unknown>> {
   const parsed = parseJson(body);
-  return isObject(parsed) && parsed['code'] === 200 ? parsed['results'] : undefined;
+  if (parsed === undefined)
+    throw new PollError('bad-reply', `the verifier's answer of ${body.length} bytes is not JSON`);
+  const results = isObject(parsed) && parsed['code'] === 200 ? parsed['results'] : undefined;
+  if (isObject(results)) return results;
+  throw new PollError(
+    'bad-reply',
+    `the verifier's answer is not an object with a "code" of 200 and an object "results"`,
+  );
 }
 
 function statusOf(parsed: unknown): string | undefined {

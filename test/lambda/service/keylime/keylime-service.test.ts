@@ -101,7 +101,14 @@ describe('a poll of a Keylime verifier', () => {
       'no-gateway',
       'refused-id',
     ]);
-    expect(counts.take().values).toEqual(new Map());
+    const { values, faults } = counts.take();
+    expect(values).toEqual(new Map([['HostFaults', 5]]));
+    expect(faults.map(({ cause }) => cause.replace('PollError: ', ''))).toEqual([
+      "the verifier's answer of 6 bytes is not JSON",
+      'the verifier\'s answer is not an object with a "code" of 200 and an object "results"',
+      "the verifier's answer of 2 bytes is not JSON",
+      'the answer is larger than 67584 bytes',
+    ]);
     // The host that hangs is given up once the others were answered for long, and not at the end of the poll's time.
     expect(result.receivedAt - result.sentAt).toBeLessThan(5_000);
   });
