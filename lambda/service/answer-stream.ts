@@ -8,10 +8,16 @@ type Body = Dispatcher.ResponseData['body'];
 const REST_MS = 1_000;
 const FAULT_BYTES = 4 * 1024;
 
-/** The time of a `Date` header, as servers write it (RFC 9110, 5.6.7); undefined for what is none. */
-export function dateOf(header: string | string[] | undefined): number | undefined {
+type Header = string | string[] | undefined;
+
+/**
+ * What time it is by the clock of a server that sent a `Date` header (RFC 9110, 5.6.7), epoch milliseconds; undefined for what is none.
+ * @param age the `Age` header, where a cache on the way gave an answer of so many seconds ago (RFC 9111, 5.1)
+ */
+export function dateOf(header: Header, age: Header): number | undefined {
   const time = typeof header === 'string' && header.endsWith(' GMT') ? Date.parse(header) : NaN;
-  return Number.isNaN(time) ? undefined : time;
+  const ageMs = typeof age === 'string' && /^\d{1,10}$/.test(age) ? Number(age) * 1000 : 0;
+  return Number.isNaN(time) ? undefined : time + ageMs;
 }
 
 /** The beginning of an answer that is a fault, as far as it comes at once; its connection is closed where there is more. */

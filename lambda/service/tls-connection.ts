@@ -139,7 +139,7 @@ export class TlsConnection {
     const { statusCode: status, headers, body: answer } = await abortable(request, signal, (late) => leave(late.body));
     this.status = status;
     this.wantsLogin = asksForLogin(status, headers['www-authenticate']);
-    const told = body === undefined ? { date: dateOf(headers['date']) } : {};
+    const told = body === undefined ? { date: dateOf(headers['date'], headers['age']) } : {};
     if (status < 200 || status > 299) {
       // A short rest is read so that the connection can be used again.
       const rest = body === undefined ? await beginningOf(answer) : await leaveRest(answer, maxBytes);
