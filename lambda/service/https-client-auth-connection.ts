@@ -105,6 +105,8 @@ export class HttpsClientAuthConnection implements Connection {
         continue;
       }
       counts.add(fault === 'login' ? 'LoginRefusals' : 'CertificateRefusals');
+      // A GET carries no login that another version of the secret could have in its place.
+      if (fault === 'login' && request.body === undefined) throw error;
       refused.versions.add(certificate.version);
       const other = await abortable(certificates.getAnother(refused, signal), signal).catch(() => undefined);
       // Against a refused login no other certificate helps, but another login does.
@@ -169,7 +171,8 @@ export class HttpsClientAuthConnection implements Connection {
         return { answer };
       }
       connection.close();
-      if (connection.wantsLogin) return { fault: 'login', error: loginError(connection.certificate.certificate) };
+      if (connection.wantsLogin)
+        return { fault: 'login', error: loginError(connection.certificate.certificate, body !== undefined) };
       return { answer, fault: 'refused', error: new Error(`the service answered with HTTP status ${answer.status}`) };
     } catch (error) {
       connection.close();

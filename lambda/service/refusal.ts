@@ -15,10 +15,14 @@ export function asksForLogin(status: number, challenge: string | string[] | unde
   return status === 401 && CHALLENGE.test(String(challenge));
 }
 
-/** What there is to say of an answer that asks for a login; shows nothing of the one that was sent, if one was. */
-export function loginError({ authorization }: ClientCertificate): PollError {
-  const what =
-    authorization === undefined
+/**
+ * What there is to say of an answer that asks for a login; shows nothing of the one that was sent, if one was.
+ * @param isSent whether requests of this kind carry a login where there is one
+ */
+export function loginError({ authorization }: ClientCertificate, isSent: boolean): PollError {
+  const what = !isSent
+    ? 'it asks for a login, as no verifier does, and none is sent'
+    : authorization === undefined
       ? 'it asks for a login, and the secret has no "username" and "password"'
       : 'it refuses the "username" and "password" of the secret';
   return new PollError('unreachable', `the attestation service answered with HTTP status 401: ${what}`);

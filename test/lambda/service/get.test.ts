@@ -86,6 +86,27 @@ describe('a GET', () => {
     expect(await get()).toEqual({ status: 200, body: Buffer.from('{}'), date: expected });
   });
 
+  test('brings the time of now where a cache gives an earlier answer', async () => {
+    const { get } = await connect((_request, response) => {
+      response.writeHead(200, { date: 'Mon, 23 Nov 2026 16:00:07 GMT', age: '60' }).end('{}');
+    });
+    expect(await get()).toMatchObject({ date: Date.UTC(2026, 10, 23, 16, 1, 7) });
+  });
+
+  test('fails at once where a login is asked for, and says that none was sent', async () => {
+    let gets = 0;
+    const { get, counts } = await connect((_request, response) => {
+      gets++;
+      response.writeHead(401, { 'www-authenticate': 'Basic realm="a"' }).end();
+    });
+    await expect(get()).rejects.toMatchObject({
+      reason: 'unreachable',
+      message: expect.stringMatching(/asks for a login, as no verifier does, and none is sent$/) as unknown,
+    });
+    expect(counts.take().values).toEqual(new Map([['LoginRefusals', 1]]));
+    expect(gets).toBe(1);
+  });
+
   test('brings the beginning of an answer that is a fault, and keeps its connection where that is all', async () => {
     const ports: (number | undefined)[] = [];
     const { get } = await connect((request, response) => {
