@@ -1,10 +1,12 @@
 /** A path between the function and its table that forgets connections, as NAT gateways and interface endpoints do. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { SAFE_IDLE_MS } from '../../lambda/kept-connections.ts';
 import { answerWith, Cloud } from '../fakes/cloud.ts';
 import { answerOf, filterEvent } from '../fakes/events.ts';
 import { type Forgets, ForgetfulPath } from '../fakes/forgetful-path.ts';
+import { answering, FaultyServer } from '../fakes/faulty-server.ts';
 import type { LambdaEnvironment } from '../fakes/lambda-environment.ts';
+import { recordAt, recorded, send, withResults } from '../fakes/recorded-answers.ts';
 
 const WAYS: readonly Forgets[] = ['reset', 'swallow', 'close'];
 /** Longer than memory serves without a look at the table. */
@@ -94,6 +96,54 @@ describe('a path to the attestation service that swallows what an environment sa
       const { PollsFailed, ResentPolls = 0 } = counts as Record<string, number | undefined>;
       expect({ PollsFailed, ResentPolls }).toEqual({ PollsFailed: undefined, ResentPolls: resent });
       await path.close();
+    },
+    60_000,
+  );
+});
+
+describe('a path to a Keylime verifier that swallows what an environment says which was frozen', () => {
+  const closers: (() => Promise<void>)[] = [];
+  afterEach(async () => {
+    for (const end of closers.splice(0)) await end();
+  });
+
+  test.each([
+    ['on all connections: the GETs go out over new ones, too', 10, 3_000, 10],
+    ['on some: those GETs do, and their hosts are not given up while others are answered about', 3, 3_000, 3],
+    ['for longer than connections are safe: none is used again', 10, SAFE_IDLE_MS + 1_000, 0],
+  ])(
+    '%s',
+    async (_, kept, frozenMs, resent) => {
+      const tls = { ...cloud.server, ca: cloud.authority.cert, requestCert: true, rejectUnauthorized: true };
+      const verifier = await FaultyServer.start(
+        answering(tls, ({ response }) => {
+          const now = Math.floor(Date.now() / 1000);
+          response.setHeader('connection', 'keep-alive');
+          send(response, withResults(recorded('agent-7.14.3'), recordAt(now - 1)), new Date(now * 1000).toUTCString());
+        }),
+      );
+      const path = await ForgetfulPath.to(verifier.port);
+      closers.push(
+        () => path.close(),
+        () => verifier.shut(),
+      );
+      const asked = await cloud.environment({
+        ...cloud.env(path, await cloud.table()),
+        ATTESTATION_SERVICE: 'keylime',
+      });
+      const named = (kind: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${kind}-${i}`);
+      const before = named('before', kept);
+      expect(answerOf(await asked.invoke(filterEvent(before))).hosts).toEqual(before);
+      await asked.lastLine();
+      asked.freeze();
+      path.forget('swallow');
+      await new Promise((resolve) => setTimeout(resolve, frozenMs));
+      asked.thaw();
+      const after = named('after', 30);
+      expect(answerOf(await asked.invoke(filterEvent(after)))).toMatchObject({ hosts: after, rejected: [] });
+      const { counts = {} } = await asked.lastLine();
+      const { HostFaults, PollsFailed, ResentPolls = 0 } = counts as Record<string, number | undefined>;
+      expect({ HostFaults, PollsFailed, ResentPolls }).toEqual({ ResentPolls: resent });
     },
     60_000,
   );

@@ -131,9 +131,13 @@ export class AgentReader {
     }
   }
 
-  /** Resolves when an answer is late while others are not, and when it has come. */
+  /**
+   * Resolves when an answer is late while others are not, and when it has come. It may be late twice: after the first time, the
+   * connection tries another way, where the one that it was sent over may be lost.
+   */
   async #untilLate(sentAt: number, isAnswered: AbortSignal): Promise<void> {
     const { clock } = this.#options;
+    await clock.wait(lateAfter(this.#slowestMs), isAnswered);
     while (!isAnswered.aborted) {
       await clock.wait(lateAfter(this.#slowestMs), isAnswered);
       if (isSince(this.#answered, sentAt)) return;

@@ -176,6 +176,15 @@ describe('a poll of a Keylime verifier', () => {
     expect((await clock.run(poll(hostsOf(20)))).answers.size).toBe(20);
   });
 
+  test('gives no host up before its GET can have gone out over another connection, too', async () => {
+    const { clock, verifier, poll } = setUp();
+    verifier.instead = (id) => {
+      verifier.latencyMs = id === 'host-0' ? 2_100 : 5;
+      return undefined;
+    };
+    expect((await clock.run(poll(hostsOf(20)))).answers.size).toBe(20);
+  });
+
   test('of names that can have no agent asks nobody', async () => {
     const { clock, verifier, poll } = setUp();
     expect(reasonsOf(await clock.run(poll(['a b', 'ü'])))).toEqual({ 'a b': 'unknown', ü: 'unknown' });
