@@ -9,7 +9,16 @@ import { join } from 'node:path';
 /** The variable that names the folder. */
 export const RECORD_FOLDER = 'TEST_RECORD_FOLDER';
 
-export const SECRET_KINDS = ['key', 'certificate', 'passphrase', 'auth blob', 'username', 'password'] as const;
+export const SECRET_KINDS = [
+  'key',
+  'certificate',
+  'passphrase',
+  'auth blob',
+  'username',
+  'password',
+  'payload key',
+  'agent id',
+] as const;
 export type SecretKind = (typeof SECRET_KINDS)[number];
 
 export interface Secret {
@@ -34,7 +43,7 @@ const PEM = /-----BEGIN ([A-Z0-9 ]+)-----[^-]+-----END \1-----/g;
 /** A shorter one would be found in what has nothing to do with it. */
 const SHORTEST = 8;
 
-/** Every secret in the secret of Secrets Manager as the function reads it; it may be damaged. */
+/** Every secret in the secret of Secrets Manager as the function reads it; it may be damaged. Or those in what a verifier says. */
 export function secretsIn(text: string): Secret[] {
   const members = membersOf(text);
   const texts = members === undefined ? [text] : Object.values(members).filter((value) => typeof value === 'string');
@@ -48,6 +57,8 @@ export function secretsIn(text: string): Secret[] {
     ['auth blob', members?.['auth_blob']],
     ['username', members?.['username']],
     ['password', members?.['password']],
+    ['payload key', members?.['v']],
+    ['agent id', members?.['agent_id']],
   ];
   const words = named.flatMap(([kind, value]) =>
     typeof value === 'string' && value !== '' ? [{ kind, text: value }] : [],
