@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import FaultTable, { renderPage } from './fault-table.ts';
+import FaultTable, { findPart, KEYLIME, OAT, renderPage, renderPart } from './fault-table.ts';
 
 const tests = [
   { ancestorTitles: ['TLS'], title: 'the certificate has expired → unreachable', status: 'passed' },
@@ -9,7 +9,7 @@ const tests = [
 
 describe('the page of faults', () => {
   test('has a section for each group of tests, and a row for each test', () => {
-    const page = renderPage(tests);
+    const page = renderPart(OAT, tests);
     expect(page.slice(page.indexOf('## '))).toBe(`## TLS
 
 | fault                       | what the caller sees |
@@ -26,7 +26,22 @@ describe('the page of faults', () => {
   });
 
   test.each(['no arrow', 'one → two → three'])('is not made of the title %j', (title) => {
-    expect(() => renderPage([{ ...tests[0]!, title }])).toThrow(title);
+    expect(() => renderPart(OAT, [{ ...tests[0]!, title }])).toThrow(title);
+  });
+
+  test('has the tables of the second service below a heading of its own', () => {
+    const [oat, keylime] = [renderPart(OAT, tests), renderPart(KEYLIME, tests)];
+    const page = renderPage(oat, keylime);
+    expect(page.match(/^#+ .*$/gm)).toEqual([
+      '# What faults of the attestation server look like',
+      '## TLS',
+      '## The reply, its body',
+      '## Keylime',
+      '### TLS',
+      '### The reply, its body',
+    ]);
+    expect([findPart(page, OAT), findPart(page, KEYLIME)]).toEqual([oat, keylime]);
+    expect([findPart(oat, OAT), findPart(oat, KEYLIME)]).toEqual([oat, '']);
   });
 });
 
@@ -38,9 +53,12 @@ describe('after a test run', () => {
   };
   const FILE = '/nowhere/test/integration/faults.test.ts';
 
-  test('a page that is not what the tests say fails it, and the message says how to make it anew', () => {
-    expect(run(FILE, tests)).toContain('make it anew with "npm run docs"');
-  });
+  test.each([FILE, '/nowhere/test/integration/keylime-faults.test.ts'])(
+    'a page that is not what the tests in %s say fails it, and the message says how to make it anew',
+    (file) => {
+      expect(run(file, tests)).toContain('make it anew with "npm run docs"');
+    },
+  );
 
   test.each<[string, string, typeof tests]>([
     ['of other tests', '/nowhere/test/integration/filter.test.ts', tests],
