@@ -41,8 +41,11 @@ interface Columns {
   purges: [host: number, at: number][];
   /** Absent in a shard of before there were companies. */
   companies?: CompanyRow[];
-  /** Of companies with more than one strike; absent in a shard of before those were counted. */
-  strikes?: [host: number, strikes: number][];
+  /**
+   * Of companies with more than one strike; absent in a shard of before those were counted. What a refused one had before stands
+   * behind its none, where an older release does not look.
+   */
+  strikes?: [host: number, strikes: number, struck?: number][];
   /** Absent, as the next, where no host has any. */
   unknowns?: [host: number, since: number | null, alarmed: number | null][];
   announcements?: AnnouncementRow[];
@@ -135,7 +138,8 @@ function pack(rows: readonly (readonly [string, Entry])[]): Uint8Array {
       const row: CompanyRow = [i, company.most, company.at - base];
       if (company.before !== undefined) row.push(company.before);
       columns.companies?.push(row);
-      if (company.strikes !== undefined) columns.strikes?.push([i, company.strikes]);
+      const { strikes, struck } = company;
+      if (strikes !== undefined) columns.strikes?.push(struck === undefined ? [i, strikes] : [i, strikes, struck]);
     }
   }
   return deflateSync(JSON.stringify(columns), { level: 9 });
@@ -189,11 +193,11 @@ export function unpackShard(packed: Uint8Array, timing: Timing): Map<string, Ent
     claims.set(i, { owner: columns.owners[owner] ?? '', since: until - (columns.spans?.[owner] ?? 0), until });
   }
   const purges = new Map(columns.purges.map(([i, at]) => [i, base + at]));
-  const strikes = new Map(columns.strikes);
+  const strikes = new Map(columns.strikes?.map(([i, its, struck]) => [i, { strikes: its, struck }]));
   const companies = new Map<number, Company>();
   for (const [i, most, since, before] of columns.companies ?? []) {
     const its = { most, at: base + since, ...(before === undefined ? {} : { before }) };
-    companies.set(i, strikes.has(i) ? { ...its, strikes: strikes.get(i) } : its);
+    companies.set(i, { ...its, ...strikes.get(i) });
   }
   const unknowns = new Map((columns.unknowns ?? []).map(([i, ...times]) => [i, times]));
   const unannounced = unpackAnnouncements(columns);

@@ -12,6 +12,8 @@ export interface Company {
    * service refused it, which is said at once and always: such a company holds for an hour, and any answer ends it.
    */
   readonly strikes?: number | undefined;
+  /** How many it had before the service refused it: they hold again as that ends, so that nobody is rid of them by being refused. */
+  readonly struck?: number | undefined;
   /**
    * What it was before, while it is in doubt whether the hosts of the batch or the service is to blame: nobody was
    * answered while the batch waited. The same as `most` where that has happened twice in a row: the service hangs.
@@ -30,8 +32,8 @@ const STEPS_REMEMBERED = 6;
 const MOST_STRIKES = 8;
 
 /** How long each step back takes. */
-function stepMs({ strikes = 1 }: Company): number {
-  return Math.min(HOUR_MS, FIRST_STEP_MS * 2 ** (strikes - 1));
+function stepMs(company: Company): number {
+  return Math.min(HOUR_MS, FIRST_STEP_MS * 2 ** (strikesOf(company) - 1));
 }
 
 /** The company that holds now, grown back by as many steps as there was time for: not of a wrong clock, and not forgotten. */
@@ -39,10 +41,13 @@ export function companyNow(company: Company | undefined, now: number): Company |
   if (company === undefined || !isFromNow(company.at, now)) return undefined;
   // What is refused does not grow into it, and a doubt is not settled by time.
   const isFixed = company.strikes === 0 || company.before !== undefined;
-  if (isFixed) return now >= company.at + HOUR_MS ? undefined : company;
+  if (isFixed && now < company.at + HOUR_MS) return company;
+  if (isFixed && company.struck === undefined) return undefined;
   const steps = Math.floor(Math.max(0, now - company.at) / stepMs(company));
   if (steps >= STEPS_REMEMBERED) return undefined;
-  return steps === 0 ? company : { ...company, most: Math.min(ANY_COMPANY, company.most * GROWTH ** steps) };
+  const most = Math.min(ANY_COMPANY, company.most * GROWTH ** steps);
+  if (isFixed) return withStrikes({ most, at: company.at }, strikesOf(company));
+  return steps === 0 ? company : { ...company, most };
 }
 
 /** Whether a host that failed alone is not worth another poll yet for those who attest the whole fleet. */
@@ -84,37 +89,40 @@ export function afterSpoiledBatch(company: Company | undefined, batch: SpoiledBa
   const wasInDoubt = company?.before !== undefined;
   const isAnswered = answeredAt >= (wasInDoubt ? company.at : sentAt);
   const before = company?.before ?? mostBefore;
+  const had = company === undefined ? 0 : strikesOf(company);
   if (isOfHosts || isAnswered || before <= 1) {
     const most = partOf(batch);
-    if (batch.isRefused) return { most, at: sentAt, strikes: 0 };
-    return withStrikes(
-      { most, at: sentAt },
-      company === undefined ? 1 : strikesOf(company) + (batch.asked > 1 ? 1 : 2),
-    );
+    if (batch.isRefused) return { most, at: sentAt, strikes: 0, ...(had === 0 ? {} : { struck: had }) };
+    return withStrikes({ most, at: sentAt }, company === undefined ? 1 : had + (batch.asked > 1 ? 1 : 2));
   }
   // The second time in a row it is the service that hangs, and the host has its company back.
-  return withStrikes({ most: wasInDoubt ? before : partOf(batch), at: sentAt, before }, strikesOf(company));
+  const most = wasInDoubt ? before : partOf(batch);
+  return withStrikes({ most, at: sentAt, before }, batch.isRefused ? had : Math.max(1, had));
 }
 
 /**
  * The company of a host after the service answered about it. A first strike counts for little: who is answered in company after it is
  * polled in full again, and the strike only remembered. Of several, one is worked off by an answer in about as large a company as the one
- * that failed. An answer alone says nothing.
+ * that failed. An answer alone says nothing; but it ends what came of a refusal, where strikes count again from then on.
  * @param asked how many hosts were polled together, and when
  */
 export function afterAnswer(company: Company, { asked, sentAt }: Pick<SpoiledBatch, 'asked' | 'sentAt'>): Company {
-  const { before } = company;
+  const { before, struck } = company;
+  if (struck !== undefined)
+    return afterAnswer(withStrikes({ most: company.most, at: sentAt }, struck), { asked, sentAt });
   const strikes = strikesOf(company);
   const most = before !== undefined && isHung(company) ? before : company.most;
-  if (strikes === 0 || (strikes === 1 && asked > 1 && most < ANY_COMPANY)) return { most: ANY_COMPANY, at: sentAt };
+  // Who was but refused has no strike, so that none holds when it is refused again.
+  if (strikes === 0) return most === ANY_COMPANY ? company : { most: ANY_COMPANY, at: sentAt, strikes };
+  if (strikes === 1 && asked > 1 && most < ANY_COMPANY) return { most: ANY_COMPANY, at: sentAt };
   if (most === 0) return withStrikes({ most: 1, at: sentAt }, strikes);
   if (strikes > 1 && asked > most && asked * 2 > most ** 2)
     return withStrikes({ most: asked, at: sentAt }, strikes - 1);
   return before === undefined ? company : withStrikes({ most, at: company.at }, strikes);
 }
 
-function strikesOf(company: Company | undefined): number {
-  return company?.strikes ?? 1;
+function strikesOf({ strikes = 1, struck = strikes }: Company): number {
+  return struck;
 }
 
 function withStrikes(company: Company, strikes: number): Company {

@@ -411,11 +411,11 @@ class World {
 
   /** Rule 6: only a host of a poll that failed is polled with fewer others than before. */
   #checkCompany(name: string, before: Company | undefined, company: Company): void {
-    const { at, most, strikes } = company;
+    const { at, most, strikes, struck } = company;
     // A wrong clock's time says nothing of when it was, and what the service may be to blame for, nothing of the host.
     if (at === before?.at || company.before !== undefined || this.#wasWrong) return;
-    // What is refused is back in company at the first answer.
-    if (strikes === 0) this.#alone.delete(name);
+    // What is but refused is back in company at the first answer.
+    if (strikes === 0 && struck === undefined) this.#alone.delete(name);
     if (most >= Math.min(before?.most ?? REQUEST_COUNT, REQUEST_COUNT)) return;
     if (strikes !== 0 && most <= 1) this.#alone.set(name, at);
     const isItsPoll = ({ hosts, sentAt }: SeenPoll): boolean =>

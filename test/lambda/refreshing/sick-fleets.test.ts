@@ -28,11 +28,13 @@ afterEach(() => {
 });
 
 describe('a host that hangs now and then', () => {
-  type Hangs = (polled: readonly string[], poll: number) => boolean;
+  /** Whether it does at its nth poll, and with whom; or is refused instead. */
+  type Hangs = (polled: readonly string[], poll: number) => boolean | 'refused';
   const atEverySecondPoll: Hangs = (_, poll) => poll % 2 === 1;
   const inThreeOfFour: Hangs = (_, poll) => poll % 4 !== 0;
   const inCompany: Hangs = (polled) => polled.length > 1;
   const inLargeCompany: Hangs = (polled) => polled.length >= 50;
+  const inCompanyOrRefused: Hangs = (polled, poll) => polled.length > 1 || (poll % 2 === 1 && 'refused');
 
   const stories: [string, Hangs, number, number, number][] = [
     ['at every second poll', atEverySecondPoll, 100, 1, 10],
@@ -40,6 +42,8 @@ describe('a host that hangs now and then', () => {
     ['in company, asked every 3 s', inCompany, 100, 1, 3],
     ['in company, asked every 61 s', inCompany, 100, 1, 61],
     ['in large company', inLargeCompany, 100, 1, 10],
+    ['in company, and is refused alone at every second poll, asked every 10 s', inCompanyOrRefused, 100, 1, 10],
+    ['in company, and is refused alone at every second poll, asked every 61 s', inCompanyOrRefused, 100, 1, 61],
     ['at every second poll, ten of a thousand', atEverySecondPoll, 1_000, 10, 10],
     ['in company, ten of a thousand', inCompany, 1_000, 10, 10],
   ];
@@ -53,13 +57,12 @@ describe('a host that hangs now and then', () => {
       const sick = pick(hosts, count, Math.random);
       const polls = new Map<string, number>();
       let spoiled = 0;
+      const does = (polled: readonly string[]): (boolean | 'refused')[] =>
+        polled.filter((host) => sick.has(host)).map((host) => hangs(polled, polls.get(host)!));
+      attester.onPoll = (host) => polls.set(host, (polls.get(host) ?? 0) + 1);
+      attester.statusOf = (polled) => (does(polled).includes('refused') ? 500 : 200);
       attester.latencyOf = (polled) => {
-        const hanging = polled.filter((host) => {
-          if (!sick.has(host)) return false;
-          polls.set(host, (polls.get(host) ?? 0) + 1);
-          return hangs(polled, polls.get(host)!);
-        });
-        if (hanging.length === 0) return SECOND;
+        if (!does(polled).includes(true)) return SECOND;
         if (polled.length > 1) spoiled++;
         return NEVER_MS;
       };

@@ -60,12 +60,15 @@ describe('a packed shard', () => {
             .map(([why, sentAt, took, pauseMs]) => failedTry({ reason: why, sentAt, endedAt: sentAt + took, pauseMs })),
         ),
         company: maybe(
-          fc.record({
-            most: fc.nat(100),
-            at: time,
-            before: maybe(fc.nat(100)),
-            strikes: maybe(fc.integer({ min: 2, max: 8 })),
-          }),
+          fc
+            .record({
+              most: fc.nat(100),
+              at: time,
+              before: maybe(fc.nat(100)),
+              strikes: maybe(fc.integer({ min: 0, max: 8 })),
+              struck: maybe(fc.integer({ min: 1, max: 8 })),
+            })
+            .map(({ struck, ...company }) => (company.strikes === 0 ? { ...company, struck } : company)),
         ),
         claim: maybe(fc.record({ owner: fc.constantFrom('a', 'b', ''), since: time, until: time })),
         purgedAt: maybe(time),
@@ -106,6 +109,14 @@ describe('a packed shard', () => {
     const before = Object.fromEntries(Object.entries(columns).filter(([name]) => !later.includes(name)));
     const old = unpackShard(deflateSync(JSON.stringify(before)), TIMING);
     expect(old).toEqual(unpackShard(packed, TIMING));
+  });
+
+  test('has what was refused after strikes as what was refused, for a release that knows no more of it', () => {
+    const company = { most: 1, at: NOW, strikes: 0, struck: 5 };
+    const columns = JSON.parse(inflateSync(packShard(new Map([['a', entry({ company })]]))).toString()) as {
+      strikes: [number, number][];
+    };
+    expect([...new Map(columns.strikes)]).toEqual([[0, 0]]);
   });
 
   test('of before it was kept since when a claim holds is read as one of this moment', () => {

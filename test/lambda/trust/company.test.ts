@@ -28,6 +28,9 @@ describe('a company', () => {
     ['is remembered for as long', { most: 1, strikes: 8 }, 5 * HOUR, 1024],
     ['of a host that was refused holds for an hour', { most: 1, strikes: 0 }, HOUR - 1, 1],
     ['of a host that was refused is over then', { most: 1, strikes: 0 }, HOUR, undefined],
+    ['of a host that was refused after strikes holds as long', { most: 1, strikes: 0, struck: 5 }, HOUR - 1, 1],
+    ['of such a host is over but for the strikes, by which it grew', { most: 1, strikes: 0, struck: 5 }, HOUR, 64],
+    ['of such a host is forgotten when the strikes are', { most: 1, strikes: 0, struck: 3 }, HOUR, undefined],
     ['in doubt does not grow, and holds for an hour', { most: 10, before: 100 }, HOUR - 1, 10],
     ['of a wrong clock does not hold', { most: 5 }, -HOUR, undefined],
   ])('%s', (_, company, afterMs, most) => {
@@ -65,6 +68,17 @@ describe('a doubt', () => {
     expect(afterSpoiledBatch(doubtful, batch)).toEqual({ most: 7, at: NOW, strikes: 2 });
   });
 
+  test('is no refusal, also about a host that was refused before, so that an answer alone does not end it', () => {
+    const refused = { most: 4, at: AT, strikes: 0 };
+    const doubted = afterSpoiledBatch(refused, { ...SPOILED, asked: 4, answeredAt: NOW - 1, mostBefore: 4 });
+    expect(doubted).toEqual({ most: 2, at: NOW, before: 4 });
+    expect(afterAnswer(doubted, { asked: 1, sentAt: NOW })).toEqual({ most: 2, at: NOW });
+    const again = { ...SPOILED, asked: 4, answeredAt: NOW - 1, isRefused: true };
+    expect(afterSpoiledBatch(undefined, again)).toEqual({ most: 2, at: NOW, before: 100, strikes: 0 });
+    const struck = afterSpoiledBatch({ ...refused, struck: 3 }, { ...SPOILED, asked: 4, answeredAt: NOW - 1 });
+    expect(struck).toMatchObject({ strikes: 3, before: 100 });
+  });
+
   test('never arises about a host that is polled alone anyway, nor about one that is refused alone', () => {
     const batch = { asked: 1, sentAt: NOW, answeredAt: -Infinity, isRefused: false, isOfHosts: false, mostBefore: 1 };
     expect(afterSpoiledBatch(undefined, batch)).toEqual({ most: 0, at: NOW });
@@ -99,6 +113,33 @@ describe('a batch that failed', () => {
   });
 });
 
+describe('a host that is refused', () => {
+  const refused = { ...SPOILED, asked: 1, isRefused: true };
+  const struck = { most: 1, at: AT, strikes: 0, struck: 5 };
+
+  test('keeps the strikes that it had beside that, however often it is', () => {
+    expect(afterSpoiledBatch({ most: 0, at: AT, strikes: 5 }, refused)).toEqual({ ...struck, at: NOW });
+    expect(afterSpoiledBatch({ most: 10, at: AT }, refused)).toEqual({ ...struck, at: NOW, struck: 1 });
+    expect(afterSpoiledBatch(struck, refused)).toEqual({ ...struck, at: NOW });
+    expect(afterSpoiledBatch({ most: 1, at: AT, strikes: 0 }, refused)).toEqual({ most: 1, at: NOW, strikes: 0 });
+  });
+
+  test('and spoils a batch again has one more, and is back in the company that they leave', () => {
+    const again = afterSpoiledBatch(struck, { ...SPOILED, asked: 4 });
+    expect(again).toEqual({ most: 2, at: NOW, strikes: 6 });
+    expect(companyNow(again, NOW + 32 * MINUTE)?.most).toBe(8);
+    expect(afterSpoiledBatch({ most: 1, at: AT, strikes: 0 }, { ...SPOILED, asked: 4 })).toEqual({ most: 2, at: NOW });
+  });
+
+  test('has the strikes count again, from then on, where it is answered about', () => {
+    const after = (company: Company, asked: number): Company => afterAnswer(company, { asked, sentAt: NOW });
+    expect(after(struck, 1)).toEqual({ most: 1, at: NOW, strikes: 5 });
+    expect(after({ ...struck, struck: 1 }, 1)).toEqual({ most: 1, at: NOW });
+    expect(companyNow(after({ ...struck, most: 50, struck: 1 }, 50), NOW)?.most).toBeGreaterThan(10_000);
+    expect(after({ ...struck, struck: 2 }, 4)).toEqual({ most: 4, at: NOW });
+  });
+});
+
 describe('an answer about a host', () => {
   const after = (company: Company, asked: number): Company => afterAnswer(company, { asked, sentAt: NOW });
 
@@ -130,8 +171,12 @@ describe('an answer about a host', () => {
     expect(after({ most: 100, at: AT, before: 100 }, 1)).toEqual({ most: 100, at: AT });
   });
 
-  test('ends the company of one that was refused, also alone', () => {
-    expect(after({ most: 1, at: AT, strikes: 0 }, 1).most).toBeGreaterThan(10_000);
+  test('ends the company of one that was refused, also alone, and leaves no strike', () => {
+    const all = after({ most: 1, at: AT, strikes: 0 }, 1);
+    expect(companyNow(all, NOW)?.most).toBeGreaterThan(10_000);
+    expect(after(all, 100)).toBe(all);
+    const refused = { ...SPOILED, asked: 100, isRefused: true };
+    expect(afterSpoiledBatch(all, refused)).toEqual({ most: 50, at: NOW, strikes: 0 });
   });
 });
 
