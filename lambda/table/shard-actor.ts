@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock } from '../clock.ts';
+import { type Clock, waitUntil } from '../clock.ts';
 import { TableError } from '../errors.ts';
 import type { Counts } from '../log/counts.ts';
 import { type Entry, isKept, merge, NO_ENTRY } from '../trust/entry.ts';
 import { doClocksAgree, isOver, isYounger, laterOf, LONG_AGO, type Moment, type Timing } from '../trust/time.ts';
+import { type Change, noChange } from './change.ts';
 import { isIn, ROOM_FOR_NEWCOMERS, roomOf, type RoomTaken, roomTakenBy, roomTakenByAll } from './newcomers.ts';
-import { believedEntries, nextVersion, shardOf } from './shard.ts';
+import { believedEntries, hasWrongTimes, nextVersion, shardOf } from './shard.ts';
 import { type Cell, ShardMemory } from './shard-memory.ts';
 import type { ShardTable, StoredShard } from './shard-table.ts';
 
@@ -14,20 +15,10 @@ const MEMORY_SERVES_MS = 5_000;
 const LONGEST_CONFLICT_PAUSE_MS = 200;
 /** A lost race is no fault of the table; so many, and no time left, are. */
 const LEAST_CONFLICTS = 8;
+/** How long a look waits until what a wrong clock wrote is out of the table: what goes on after an answer may be frozen. */
+const MEND_MS = 200;
 /** How often a shard is read at most before it is written. */
 const MOST_READS = 2;
-
-/** What a write does to the entries of some hosts. It may be worked out several times, each time on newer entries. */
-export interface Change {
-  readonly hosts: Iterable<string>;
-  /**
-   * Returns the same entry where there is nothing to write.
-   * @param hasRoom whether the host is in the shard already, or there is room for it, should it be a newcomer still
-   */
-  readonly apply: (host: string, entry: Entry, now: number, hasRoom: boolean) => Entry;
-  /** When to stop trying, by the monotonic clock. */
-  readonly until: number;
-}
 
 /** What the actors of an environment share. */
 export interface ShardActorParts {
@@ -55,7 +46,8 @@ export class ShardActor {
   readonly #memory: ShardMemory<ShardActor>;
   readonly #era: number;
   readonly #count: number;
-  #stored: StoredShard = { version: undefined, entries: new Map() };
+  /** The shard as the table has it, less what is not believed; and whether that must not stay there until its time has come. */
+  #stored: StoredShard & { readonly isToMend?: boolean } = { version: undefined, entries: new Map() };
   /** When what is known was last seen to be the table's newest, by a strong read or a write. */
   #current = LONG_AGO;
   /** Since when memory serves. */
@@ -129,6 +121,7 @@ export class ShardActor {
     try {
       if (!table.isDown()) {
         await this.#readTable(consistency, until);
+        if (this.#stored.isToMend === true) await this.#mend(until);
         if (this.#moved === undefined) return true;
       }
     } catch (error) {
@@ -170,6 +163,13 @@ export class ShardActor {
     this.#memory.forget(now, timing);
   }
 
+  /** Takes what a wrong clock wrote out of the table, as far as it is still there by a strong read. */
+  async #mend(until: number): Promise<void> {
+    const { clock } = this.#parts;
+    const by = Math.min(until, clock.monotonic() + MEND_MS);
+    await waitUntil(by, this.write(noChange(by)), clock);
+  }
+
   async #drain(): Promise<void> {
     while (this.#changes.length > 0) {
       await this.#parts.clock.turn(); // what else this turn brings goes along
@@ -205,7 +205,7 @@ export class ShardActor {
       const moment = clock.moment();
       const now = clock.timeOf(moment);
       const { entries, touched } = this.#changed(changes, now);
-      if (touched.size === 0) return true;
+      if (touched.size === 0 && this.#stored.isToMend !== true) return true;
       const next = nextVersion(this.#stored.version, now, randomUUID());
       if (await table.put(this.index, entries, { known: this.#stored, next }, until)) {
         this.#stored = { version: next, entries };
@@ -279,8 +279,10 @@ export class ShardActor {
     // What was written meanwhile is newer than what the read began to read before.
     if (versionBefore !== this.#stored.version) return;
     const isNews = read.version !== this.#stored.version || read.from !== undefined;
+    const now = clock.now();
     // Neither memory nor the next write has what a wrong clock wrote.
-    this.#stored = { ...read, entries: believedEntries(read.entries, clock.now()) };
+    const entries = believedEntries(read.entries, now);
+    this.#stored = { ...read, entries, isToMend: entries !== read.entries && hasWrongTimes(read.entries, now) };
     this.#remember(isNews ? this.#stored.entries : new Map());
   }
 

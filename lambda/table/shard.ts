@@ -1,4 +1,5 @@
 /** Shards: hosts whose names hash to the same number share one DynamoDB item. */
+import { LARGEST_UNSEEN_MS } from '../trust/clock-difference.ts';
 import { believed, type Entry } from '../trust/entry.ts';
 
 export type Entries = ReadonlyMap<string, Entry>;
@@ -42,4 +43,9 @@ export function nextVersion(previous: string | undefined, now: number, unique: s
 export function believedEntries(entries: Entries, now: number): Entries {
   const mended = Array.from(entries, ([host, entry]) => [host, believed(entry, now)] as const);
   return mended.every(([host, entry]) => entries.get(host) === entry) ? entries : new Map(mended);
+}
+
+/** Whether there are times that lie further ahead than they seem to where the reader's own clock is behind, and nothing shows it. */
+export function hasWrongTimes(entries: Entries, now: number): boolean {
+  return believedEntries(entries, now + LARGEST_UNSEEN_MS) !== entries;
 }

@@ -12,6 +12,8 @@ const DATE_STEP_MS = 1_000;
 const LARGEST_MS = 3_000;
 /** What took longer than this says too little. */
 const LONGEST_MS = 2_000;
+/** How far a clock may be off without any answer showing that it is. */
+export const LARGEST_UNSEEN_MS = LARGEST_MS + DATE_STEP_MS / 2 + LONGEST_MS;
 
 /**
  * The difference that an answer shows which took `tookMs` until `time`, and which was dated on its way.

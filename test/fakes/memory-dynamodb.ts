@@ -33,6 +33,8 @@ export class MemoryDynamoDb {
   weather: (command: string) => Weather = () => ({});
   /** Called before each effect of a put. */
   onPut: (before: Item | undefined, after: Item) => void = () => {};
+  /** Called with each item that a read returns. */
+  onRead: (item: Item) => void = () => {};
   readonly #history = new Map<string, (Item | undefined)[]>();
   readonly #clock: Clock;
 
@@ -103,6 +105,7 @@ export class MemoryDynamoDb {
     const items = done
       .map((key) => this.#read(key['shard']?.S ?? '', ConsistentRead ? 0 : staleBy))
       .filter((item) => item !== undefined);
+    for (const item of items) this.onRead(item);
     return {
       Responses: { [table]: items },
       UnprocessedKeys: left.length === 0 ? {} : { [table]: { Keys: left } },

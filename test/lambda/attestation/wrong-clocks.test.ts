@@ -212,6 +212,94 @@ describe('what is found in the table with times that lie ahead', () => {
     expect(await passes(warm)).toBe(false);
   });
 
+  /** Environments that know the shard, and look at it anew after something was written to it that lies ahead. */
+  async function lookers(count: number, options: Partial<FilterEnvironmentOptions> = {}): Promise<FilterEnvironment[]> {
+    const warm = Array.from({ length: count }, () => wrongEnvironment(options));
+    for (const each of warm) await passes(each, OTHER);
+    writeAhead(ahead());
+    await clock.advance(6 * SECOND);
+    dynamodb.calls.splice(0);
+    return warm;
+  }
+  const puts = (): number => dynamodb.calls.filter(({ name }) => name === 'PutItem').length;
+  const askAll = async (asked: readonly FilterEnvironment[]): Promise<void> => {
+    await clock.run(Promise.all(asked.map((each) => each.ask([OTHER]))));
+  };
+
+  test('does not count to anybody when its time has come, once somebody has seen it', async () => {
+    const warm = await lookers(1);
+    await askAll(warm);
+    expect(storedEntry()).toMatchObject({ attestation: undefined, lastTry: undefined, definite: true });
+    expect(dynamodb.calls.map(({ name, isStrong }) => [name, isStrong])).toEqual([
+      ['BatchGetItem', false],
+      ['BatchGetItem', true],
+      ['PutItem', true],
+    ]);
+    level = 'untrusted';
+    await clock.advance(2 * MINUTE - 6 * SECOND);
+    for (const each of [...warm, environment()]) expect(await passes(each)).toBe(false);
+  });
+
+  test('is written away by one of all who see it at once, and by nobody after that', async () => {
+    const warm = await lookers(10);
+    await askAll(warm);
+    const conflicts = warm.map((each) => each.counted()['TableConflicts'] ?? 0);
+    expect(puts()).toBe(1 + conflicts.reduce((sum, count) => sum + count));
+    expect(Math.max(...conflicts)).toBe(1);
+    dynamodb.calls.splice(0);
+    await clock.advance(6 * SECOND);
+    await askAll(warm);
+    expect(puts()).toBe(0);
+  });
+
+  test('keeps nobody waiting where the table can be read, and not be written', async () => {
+    const [warm] = await lookers(1);
+    dynamodb.weather = (name) => (name === 'PutItem' ? { latencyMs: HOUR } : {});
+    const startedAt = clock.now();
+    expect(await passes(warm!, OTHER)).toBe(true);
+    expect(clock.now() - startedAt).toBeLessThan(SECOND);
+  });
+
+  test('is left to others where the table refuses the write: no sooner than its next look does anybody try again', async () => {
+    const warm = await lookers(1);
+    const fault = Object.assign(new Error('no'), { name: 'AccessDeniedException' });
+    let tries = 0;
+    dynamodb.weather = (name) => (name === 'PutItem' ? { fault: (tries++, fault) } : {});
+    for (let i = 0; i < 10; i++) {
+      await askAll(warm);
+      await clock.advance(SECOND);
+    }
+    expect(tries).toBe(2);
+    dynamodb.weather = () => ({});
+    await askAll(warm);
+    expect(storedEntry()?.attestation).toBeUndefined();
+  });
+
+  test.each([2_400, HOUR])('is never what a right clock wrote, to one that is %d ms behind', async (behindMs) => {
+    // Not at a turn of the hour, when it is stamped that hosts are asked about.
+    await clock.advance(MINUTE);
+    wrongMs = -behindMs;
+    const behind = wrongEnvironment();
+    await passes(behind, OTHER);
+    await clock.advance(6 * SECOND);
+    await passes(environment());
+    dynamodb.calls.splice(0);
+    await passes(behind, OTHER);
+    expect(dynamodb.calls.map(({ name }) => name)).toEqual(['BatchGetItem']);
+    expect(storedEntry()?.attestation).toBeDefined();
+  });
+
+  test('is not what seems to be ahead while the first answer was too slow to set a clock right', async () => {
+    await passes(environment());
+    dynamodb.calls.splice(0);
+    wrongMs = -HOUR;
+    let calls = 0;
+    dynamodb.weather = () => ({ latencyMs: calls++ === 0 ? 1.5 * SECOND : 1 });
+    expect(await passes(wrongEnvironment())).toBe(true);
+    expect(puts()).toBe(0);
+    expect(attester.polls).toHaveLength(1);
+  });
+
   test('is gone with the first write of the shard, whoever it is for', async () => {
     await passes(environment(), OTHER);
     writeAhead(ahead());

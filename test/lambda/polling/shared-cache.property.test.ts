@@ -30,6 +30,11 @@ const MOST_SKEW_MS = 900;
 const WRONG_MS = [-3_600_000, -60_000, -10_000, 10_000, 60_000, 3_600_000] as const;
 const TOLERANCE_MS = 1_000;
 const MEMORY_SERVES_MS = 5_000;
+/** How far ahead a wrong clock writes; who reads what is ahead by more than so much has it written away. */
+const AHEAD_MS = [20_000, 60_000, 3_600_000] as const;
+const SURELY_AHEAD_MS = 10_000;
+/** After a put, a read may come too early for who has put. */
+const PUT_MS = 2_000;
 
 const SERVICES = ['well', 'late', 'down', 'silent about a', 'slow', 'refuses b', 'waits for c', 'hangs'] as const;
 type Service = (typeof SERVICES)[number];
@@ -68,7 +73,7 @@ type Step =
   | { readonly do: 'deploy'; readonly of: number; readonly shards: number }
   | { readonly do: 'purge'; readonly by: number; readonly host: string }
   | { readonly do: 'ttl'; readonly shard: number }
-  | { readonly do: 'wrong write'; readonly host: string };
+  | { readonly do: 'wrong write'; readonly host: string; readonly aheadMs: number };
 
 interface Moment {
   readonly afterMs: number;
@@ -116,7 +121,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('deploy' as const), of: by, shards: fc.constantFrom(...OTHER_SHARDS) }),
   fc.record({ do: fc.constant('purge' as const), by, host }),
   fc.record({ do: fc.constant('ttl' as const), shard: fc.nat(Math.max(...OTHER_SHARDS) - 1) }),
-  fc.record({ do: fc.constant('wrong write' as const), host }),
+  fc.record({ do: fc.constant('wrong write' as const), host, aheadMs: fc.constantFrom(...AHEAD_MS) }),
 );
 const story: fc.Arbitrary<Moment[]> = fc.array(
   fc.record({ afterMs: fc.oneof(fc.nat(50), fc.nat(2_000), fc.nat(12_000)), step }),
@@ -143,6 +148,9 @@ class World {
   readonly said: Said[] = [];
   readonly purges: { readonly host: string; readonly at: number; writtenAt: number }[] = [];
   readonly faults: string[] = [];
+  /** What a wrong clock wrote, and whether somebody who lives on has read it while it lay ahead. */
+  readonly #wrong = new Map<string, { readonly host: string; readonly at: number; isSeen: boolean }>();
+  readonly #put = new Map<string, number>();
   readonly #skews: number[] = [];
   readonly #levels = new Map<string, string>();
   readonly #sick = new Map<string, { readonly is: Sickness; readonly status: number }>();
@@ -173,7 +181,14 @@ class World {
       staleBy: this.#staleBy,
       answerIsLost: name.startsWith('Put') && this.#lostAnswers-- > 0,
     });
+    this.dynamodb.onRead = ({ shard, version }) => {
+      const wrong = this.#wrong.get(version?.S ?? '');
+      const now = this.clock.now();
+      const isLate = now < (this.#put.get(shard?.S ?? '') ?? -Infinity) + PUT_MS;
+      if (wrong !== undefined && !isLate && wrong.at > now + SURELY_AHEAD_MS) wrong.isSeen = true;
+    };
     this.dynamodb.onPut = (before, after) => {
+      this.#put.set(after['shard']?.S ?? '', this.clock.now());
       if (!this.#isReadOver(before)) return this.#checkPut(new Map(), entriesOf(after));
       this.#checkPut(entriesOf(before), entriesOf(after));
       // A shard of a layout before is closed as it is.
@@ -262,6 +277,7 @@ class World {
       case 'clock':
         this.#skews[now.of] = now.skewMs;
         this.#wasWrong ||= Math.abs(now.skewMs) > MOST_SKEW_MS;
+        this.#forgetSeen();
         return undefined;
       case 'reads':
         this.#staleBy = now.staleBy;
@@ -275,6 +291,7 @@ class World {
         return undefined;
       case 'crash':
         this.environments[now.of]?.crash();
+        this.#forgetSeen();
         this.environments[now.of] = this.#environment(now.of);
         return undefined;
       case 'deploy':
@@ -283,7 +300,7 @@ class World {
         this.environments[now.of] = this.#environment(now.of);
         return undefined;
       case 'wrong write':
-        this.#writeWrongly(now.host);
+        this.#writeWrongly(now.host, now.aheadMs);
         return undefined;
       case 'purge':
         return this.#purge(now.by, now.host);
@@ -316,16 +333,26 @@ class World {
     if (tookMs > limitMs) this.faults.push(`rule 7: an answer took ${tookMs} ms`);
   }
 
-  /** What nobody wrote whose clock is set right: an attestation of a time that is an hour ahead. */
-  #writeWrongly(name: string): void {
+  /** Who has read something may not get to write, or by a clock that is set meanwhile. */
+  #forgetSeen(): void {
+    for (const wrong of this.#wrong.values()) wrong.isSeen = false;
+  }
+
+  #wrongOf(name: string): { readonly at: number; readonly isSeen: boolean }[] {
+    return [...this.#wrong.values()].filter(({ host }) => host === name);
+  }
+
+  /** What nobody wrote whose clock is set right: an attestation of a time that lies ahead. */
+  #writeWrongly(name: string, aheadMs: number): void {
     const key = shardKey(shardOf(name, SHARDS), SHARDS);
     const item = this.dynamodb.items.get(key);
     if (item === undefined) return;
     const entries = entriesOf(item);
-    const at = this.clock.now() + 3_600_000;
+    const at = this.clock.now() + aheadMs;
     const attestation = { level: 'trusted', reason: 'trusted', sentAt: at, receivedAt: at, validUntil: at } as const;
     entries.set(name, { ...(entries.get(name) ?? NO_ENTRY), attestation });
     const version = { S: `${item['version']?.S}, wrongly` };
+    this.#wrong.set(version.S, { host: name, at, isSeen: false });
     this.dynamodb.items.set(key, { ...item, version, entries: { B: packShard(entries) } });
   }
 
@@ -347,6 +374,8 @@ class World {
           said.level === trust &&
           (now < said.validUntil + TOLERANCE_MS || said.receivedAt >= arrivedAt - TIMING.recheckMs - TOLERANCE_MS),
       );
+      // What nobody has read until its time has come looks like any other.
+      if (grounds.length === 0 && this.#wrongOf(name).some(({ isSeen }) => !isSeen)) continue;
       if (grounds.length === 0) {
         this.faults.push(`rule 1: ${name} passes for ${trust} on nothing`);
         continue;
@@ -377,7 +406,7 @@ class World {
       if (company !== undefined) this.#checkCompany(name, before.get(name)?.company, company);
       if (attestation === undefined) continue;
       const known = before.get(name)?.attestation;
-      const wasWrong = known !== undefined && known.sentAt > now + 60_000;
+      const wasWrong = known !== undefined && this.#wrongOf(name).some(({ at: time }) => time === known.sentAt);
       if (known !== undefined && !wasWrong && known.sentAt > attestation.sentAt)
         this.faults.push(`rule 3: ${name} went back in time`);
       if (purgedAt !== undefined && attestation.sentAt <= purgedAt)
@@ -436,8 +465,10 @@ class World {
     const isKnown = !this.#wasStale && !this.#wasWrong && !this.#isAnsweredInCompany(polled, hungAt);
     if (!isAlone && isKnown && now < hungAt + ALONE_MS - TOLERANCE_MS)
       this.faults.push(`rule 6: ${polled} is polled in company ${now - hungAt} ms after it hung in company`);
-    const entry = this.#storedEntry(polled);
-    if (entry === undefined) return;
+    const stored = this.#storedEntry(polled);
+    if (stored === undefined) return;
+    const isWrong = this.#wrongOf(polled).some(({ at }) => at === stored.attestation?.sentAt);
+    const entry = isWrong ? { ...stored, attestation: undefined } : stored;
     const later = now + TOLERANCE_MS;
     const isRenewed = entry.attestation !== undefined && endsSoon(entry.attestation, later, TIMING);
     // What is written of an earlier poll comes too late where somebody else has claimed the host already.
@@ -489,7 +520,15 @@ class World {
       this.faults.push(`rule 6: ${name} is well, and does not pass`);
   }
 
+  /** Rule 8: what somebody has seen to lie ahead is written away. */
+  #checkWrong(): void {
+    for (const { host: name, at, isSeen } of this.#wrong.values())
+      if (isSeen && this.#storedEntry(name)?.attestation?.sentAt === at)
+        this.faults.push(`rule 8: what a wrong clock wrote of ${name} is left for its time to come`);
+  }
+
   check(): void {
+    this.#checkWrong();
     if (this.attester.mostAtOnce > 1) this.faults.push(`rule 5: ${this.attester.mostAtOnce} polls of a host at once`);
     expect(this.faults).toEqual([]);
   }

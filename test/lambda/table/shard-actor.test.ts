@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Counts } from '../../../lambda/log/counts.ts';
-import type { Change } from '../../../lambda/table/shard-actor.ts';
+import type { Change } from '../../../lambda/table/change.ts';
 import { ShardTable } from '../../../lambda/table/shard-table.ts';
 import { Shards } from '../../../lambda/table/shards.ts';
 import type { Entry } from '../../../lambda/trust/entry.ts';
