@@ -12,6 +12,8 @@ export interface CertificateOptions {
   readonly commonName: string;
   /** Stands before the name in the subject. */
   readonly organization?: string;
+  /** Stands after the name in the subject. */
+  readonly unit?: string;
   /** DNS names and IP addresses that a server's certificate is for. */
   readonly names?: readonly x509.JsonGeneralName[];
   readonly notBefore?: Date;
@@ -59,10 +61,14 @@ export class CertificateAuthority {
   }
 
   async #issue(options: CertificateOptions, usage: x509.ExtendedKeyUsage): Promise<KeyPair> {
-    const { commonName, organization, names = [], notBefore, notAfter } = options;
+    const { commonName, organization, unit, names = [], notBefore, notAfter } = options;
     const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
     const certificate = await x509.X509CertificateGenerator.create({
-      subject: [...(organization === undefined ? [] : [{ O: [organization] }]), { CN: [commonName] }],
+      subject: [
+        ...(organization === undefined ? [] : [{ O: [organization] }]),
+        { CN: [commonName] },
+        ...(unit === undefined ? [] : [{ OU: [unit] }]),
+      ],
       issuer: this.#certificate.subject,
       publicKey: keys.publicKey,
       signingKey: this.#keys.privateKey,
