@@ -78,7 +78,7 @@ export class KeylimeProxy {
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${kind};`);
     const main = file(
       'nginx.conf',
-      `${user} daemon off; worker_processes 1; pid nginx.pid; error_log error.log; events {}
+      `${user} daemon off; worker_processes 1; pid nginx.pid; error_log error.log warn; events {}
       http { ${temporary.join(' ')} ${parts.http ?? ''} include ${file('keylime-reader.conf', conf)}; }`,
     );
     const child = spawn(NGINX, ['-p', folder, '-e', join(folder, 'error.log'), '-c', main], { stdio: 'ignore' });
