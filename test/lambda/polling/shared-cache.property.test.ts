@@ -185,10 +185,13 @@ class World {
       const wrong = this.#wrong.get(version?.S ?? '');
       const now = this.clock.now();
       const isLate = now < (this.#put.get(shard?.S ?? '') ?? -Infinity) + PUT_MS;
-      if (wrong !== undefined && !isLate && wrong.at > now + SURELY_AHEAD_MS) wrong.isSeen = true;
+      const isAhead = wrong !== undefined && wrong.at > now + SURELY_AHEAD_MS;
+      // What is read over is of the hosts of one shard, and not of all that are in the item.
+      if (isAhead && !isLate && this.#keyOf(wrong.host) === shard?.S) wrong.isSeen = true;
     };
     this.dynamodb.onPut = (before, after) => {
       this.#put.set(after['shard']?.S ?? '', this.clock.now());
+      if (after['shard']?.S === LAYOUT_KEY) this.#forgetSeen();
       if (!this.#isReadOver(before)) return this.#checkPut(new Map(), entriesOf(after));
       this.#checkPut(entriesOf(before), entriesOf(after));
       // A shard of a layout before is closed as it is.
@@ -333,7 +336,7 @@ class World {
     if (tookMs > limitMs) this.faults.push(`rule 7: an answer took ${tookMs} ms`);
   }
 
-  /** Who has read something may not get to write, or by a clock that is set meanwhile. */
+  /** Who has read something may not get to write, or by a clock that is set meanwhile, or where another layout holds. */
   #forgetSeen(): void {
     for (const wrong of this.#wrong.values()) wrong.isSeen = false;
   }
@@ -403,15 +406,17 @@ class World {
     for (const [name, entry] of after) {
       const { attestation, company, purgedAt } = entry;
       this.#note(name, entry, now);
-      if (company !== undefined) this.#checkCompany(name, before.get(name)?.company, company);
+      // The first write in a layout is by what the host had in the one before.
+      const known = before.get(name) ?? this.#storedEntry(name);
+      if (company !== undefined) this.#checkCompany(name, known?.company, company);
       if (attestation === undefined) continue;
-      const known = before.get(name)?.attestation;
-      const wasWrong = known !== undefined && this.#wrongOf(name).some(({ at: time }) => time === known.sentAt);
-      if (known !== undefined && !wasWrong && known.sentAt > attestation.sentAt)
+      const attested = before.get(name)?.attestation;
+      const wasWrong = this.#wrongOf(name).some(({ at }) => at === attested?.sentAt);
+      if (attested !== undefined && !wasWrong && attested.sentAt > attestation.sentAt)
         this.faults.push(`rule 3: ${name} went back in time`);
       if (purgedAt !== undefined && attestation.sentAt <= purgedAt)
         this.faults.push(`rule 3: ${name} is back after a purge`);
-      if (known?.sentAt !== attestation.sentAt) {
+      if (attested?.sentAt !== attestation.sentAt) {
         this.#writes.push({ host: name, at: now, sentAt: attestation.sentAt, level: attestation.level });
       }
     }
@@ -487,6 +492,12 @@ class World {
     const item = this.dynamodb.items.get(LAYOUT_KEY);
     const layout = item && readLayout(item).layout;
     return layout === undefined ? [] : [layout, ...layout.before];
+  }
+
+  /** The key of a host's shard in the layout that holds. */
+  #keyOf(name: string): string | undefined {
+    const [layout] = this.#layouts();
+    return layout && shardKey(shardOf(name, layout.count), layout.count);
   }
 
   /** Whether a shard is of a layout that is still read over. Here functions are replaced in no time, so that one may soon be too far back. */
