@@ -200,34 +200,34 @@ if (PYTHON === undefined) console.warn('left out: python3-nova is not installed'
   });
 
   test('while the verifier starts anew nobody loses an attestation', async () => {
-    await product.round();
-    expect((await product.ask(GOOD)).said).toEqual({ [GOOD]: 'trusted' });
-    const words: (string | undefined)[] = [];
+    // Of a validity that is longer than a start of the verifier takes on a busy machine.
+    const longer = { ATTESTATION_AUTH_TIMEOUT: '60', ATTESTATION_CLIENTS: '' };
+    const env = { ...product.env, ...longer, ATTESTATION_TABLE: await parts.cloud.table() };
+    const [filter, refresh] = [await parts.cloud.environment(env), await product.refreshOf(env)];
+    const words = new Set<string | undefined>();
     const asking = product.keep(async () => {
-      words.push((await product.ask(GOOD)).said[GOOD]);
+      const result = await filter.invoke(filterEvent([GOOD]));
+      words.add(answerOf(result).hosts.length === 1 ? 'trusted' : reasonsOf(result)[GOOD]);
       await sleep(ASK_EVERY_MS);
     });
-    const rounds = product.keep(() => product.round());
+    const { id } = agentOf(GOOD);
+    const rounds = product.keep(() => product.round(refresh));
+    await product.round(refresh);
     // So that it has no new quote for a while, and the record says START.
     agentOf(GOOD).hang();
     await parts.keylime.restart();
-    const polls = parts.proxy.log.length;
-    await product.round();
-    expect(await parts.keylime.status(agentOf(GOOD).id)).toMatchObject({
-      operational_state: 1,
-      attestation_status: 'PENDING',
-    });
-    expect(parts.proxy.log.slice(polls).join('\n')).toMatch(
-      new RegExp(`(${agentOf(GOOD).id}|bulk=true) .* status=200`),
-    );
+    const [polls, before] = [parts.proxy.log.length, refresh.invocations.length];
+    await product.round(refresh);
+    expect(await parts.keylime.status(id)).toMatchObject({ operational_state: 1, attestation_status: 'PENDING' });
+    expect(parts.proxy.log.slice(polls).join('\n')).toMatch(new RegExp(`${id} .* status=200`));
+    expect(refresh.invocations[before]?.result).toMatchObject({ hosts: 1, attested: 1, renewed: 0 });
     await agentOf(GOOD).answerAgain();
-    await parts.keylime.untilStatus(agentOf(GOOD).id, ({ operational_state: state }) => state === 3);
-    await product.round();
+    await parts.keylime.untilStatus(id, ({ operational_state: state }) => state === 3);
+    await product.round(refresh);
     asking.abort();
     rounds.abort();
-    expect(new Set(words)).toEqual(new Set(['trusted']));
-    expect(words.length).toBeGreaterThan(20);
-  });
+    expect(words).toEqual(new Set(['trusted']));
+  }, 60_000);
 
   test('a client certificate that the proxy does not know makes hosts unreachable', async () => {
     product.keepSecret(parts.guest);

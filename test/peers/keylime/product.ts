@@ -157,9 +157,9 @@ export class Product {
     }
   }
 
-  /** Has `refresh` make a scheduled round. */
-  async round(): Promise<void> {
-    const made = this.parts.refresh.invoke(SCHEDULED);
+  /** Has `refresh`, its own or another, make a scheduled round. */
+  async round(refresh = this.parts.refresh): Promise<void> {
+    const made = refresh.invoke(SCHEDULED);
     while (!this.#isOver && (made.state === 'waiting' || made.state === 'running')) await sleep(ASK_EVERY_MS);
   }
 
@@ -177,6 +177,13 @@ export class Product {
     const { cloud } = this.parts;
     cloud.secretsManager.secrets.delete(SECRET_ID);
     cloud.secretsManager.secrets.set(SECRET_ID, JSON.stringify({ ...pair, ca: cloud.authority.cert }));
+  }
+
+  /** The refreshing function, with these variables. */
+  async refreshOf(env: Readonly<Record<string, string>>): Promise<LambdaService> {
+    const print = (line: string): void => recordOutput('what the function printed', line);
+    const lambda = LambdaService.start({ functionName: 'refresh', env, print });
+    return this.use(lambda, (each) => each.close());
   }
 
   async #start(): Promise<Parts> {
@@ -207,9 +214,7 @@ export class Product {
       AWS_ENDPOINT_URL_EVENTBRIDGE: bus.endpoint,
       ...front.env,
     };
-    const print = (line: string): void => recordOutput('what the function printed', line);
-    const lambda = LambdaService.start({ functionName: 'refresh', env: this.env, print });
-    const refresh = await this.use(lambda, (each) => each.close());
+    const refresh = await this.refreshOf(this.env);
     const handOver = { ATTESTATION_REFRESH_FUNCTION: 'refresh', AWS_ENDPOINT_URL_LAMBDA: refresh.endpoint };
     const filter = await cloud.environment({ ...this.env, ...handOver });
     // As the truststore of a domain: who vouches for schedulers, and who vouches for the verifier.
