@@ -211,6 +211,8 @@ if (PYTHON === undefined) console.warn('left out: python3-nova is not installed'
       await sleep(ASK_EVERY_MS);
     });
     const { id } = agentOf(GOOD);
+    // A round knows the hosts that were attested before it began.
+    while (!words.has('trusted')) await sleep(ASK_EVERY_MS);
     const rounds = product.keep(() => product.round(refresh));
     await product.round(refresh);
     // So that it has no new quote for a while, and the record says START.
@@ -220,7 +222,8 @@ if (PYTHON === undefined) console.warn('left out: python3-nova is not installed'
     await product.round(refresh);
     expect(await parts.keylime.status(id)).toMatchObject({ operational_state: 1, attestation_status: 'PENDING' });
     expect(parts.proxy.log.slice(polls).join('\n')).toMatch(new RegExp(`${id} .* status=200`));
-    expect(refresh.invocations[before]?.result).toMatchObject({ hosts: 1, attested: 1, renewed: 0 });
+    const results = refresh.invocations.slice(before).map(({ result }) => result as unknown);
+    expect(results).toContainEqual(expect.objectContaining({ hosts: 1, attested: 1, renewed: 0 }));
     await agentOf(GOOD).answerAgain();
     await parts.keylime.untilStatus(id, ({ operational_state: state }) => state === 3);
     await product.round(refresh);
