@@ -75,8 +75,7 @@ function ofPull(record: Readonly<Record<string, unknown>>, receipt: Receipt, jud
     case STATE.invalidQuote:
       return UNTRUSTED;
     case STATE.failed:
-      if (NOT_REACHABLE.test(String(record['last_event_id']))) return TIMEOUT;
-      return isLastBad ? UNTRUSTED : UNKNOWN;
+      return ofFailed(record, isLastBad);
     case STATE.tenantFailed:
     case STATE.terminated:
       return UNKNOWN;
@@ -92,6 +91,12 @@ function ofPull(record: Readonly<Record<string, unknown>>, receipt: Receipt, jud
       if (count === 0 || succeeded === 0) return PENDING;
       return isLastBad ? UNTRUSTED : ofGood(record, succeeded, receipt, judgement);
   }
+}
+
+function ofFailed({ last_event_id: event }: Readonly<Record<string, unknown>>, isLastBad: boolean): Answer {
+  // Only text is looked at: what else stands there need not be able to become any.
+  if (typeof event === 'string' && NOT_REACHABLE.test(event)) return TIMEOUT;
+  return isLastBad ? UNTRUSTED : UNKNOWN;
 }
 
 function ofPush(record: Readonly<Record<string, unknown>>, receipt: Receipt, judgement: Judgement): Answer {

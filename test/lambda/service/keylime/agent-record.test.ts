@@ -44,6 +44,11 @@ describe('the record of an agent that the verifier polls', () => {
       { operational_state: 7, last_event_id: 'internal.verifier.not_reachable_x' },
       unknown('unknown'),
     ],
+    [
+      '7, with an event that can’t become text',
+      { operational_state: 7, last_event_id: { toString: 1, valueOf: null } },
+      unknown('unknown'),
+    ],
     ['10', { operational_state: 10 }, unknown('unknown')],
     ['8', { operational_state: 8 }, unknown('unknown')],
     ['0', { operational_state: 0 }, unknown('pending')],
