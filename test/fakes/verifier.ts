@@ -56,6 +56,8 @@ export class Verifier implements Pick<Connection, 'get'> {
     const seen: SeenGet = { path, sentAt: this.#clock.now(), maxBytes, endedAt: undefined };
     this.gets.push(seen);
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#underWay);
+    // Tornado says the time when it begins with a request.
+    const date = Math.floor(this.#clock.now() / 1000) * 1000;
     const id = /\/agents\/([\w.-]+)$/.exec(path)?.[1];
     try {
       const instead = this.instead(id);
@@ -64,7 +66,7 @@ export class Verifier implements Pick<Connection, 'get'> {
       if (Error.isError(instead)) throw instead;
       if (typeof instead === 'object') return { status: 200, body: Buffer.alloc(0), ...instead };
       const answer = id === undefined ? this.#all() : this.#one(id);
-      return { ...answer, ...(this.hasDate ? { date: Math.floor(this.#clock.now() / 1000) * 1000 } : {}) };
+      return { ...answer, ...(this.hasDate ? { date } : {}) };
     } finally {
       this.#underWay--;
       seen.endedAt = this.#clock.now();

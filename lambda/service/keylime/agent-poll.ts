@@ -5,6 +5,7 @@ import type { Moment } from '../../trust/time.ts';
 export interface AgentRecord {
   /** Undefined where the answer has none that can be read. */
   readonly record: unknown;
+  readonly sent: Moment;
   readonly received: Moment;
   /** The answer's `Date`, epoch milliseconds. */
   readonly date: number | undefined;

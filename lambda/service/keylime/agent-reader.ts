@@ -108,7 +108,8 @@ export class AgentReader {
   /** Asks about one agent; gives up once others were answered while it took much longer than they did. */
   async #get(id: string, signal: AbortSignal): Promise<AgentReply> {
     const { apiUrl, clock, connection, counts } = this.#options;
-    const sentAt = clock.monotonic();
+    const sent = clock.moment();
+    const sentAt = sent.monotonic;
     const isAnswered = new AbortController();
     const isLate = new AbortController();
     void this.#untilLate(sentAt, isAnswered.signal).then(() => isLate.abort());
@@ -118,14 +119,14 @@ export class AgentReader {
       const parsed = parseAgent(answer);
       this.#answered = clock.monotonic();
       this.#slowestMs = slowestOf(this.#slowestMs, this.#answered - sentAt);
-      return parsed === 'no such agent' ? parsed : { ...parsed, received: clock.moment(), date: answer.date };
+      return parsed === 'no such agent' ? parsed : { ...parsed, sent, received: clock.moment(), date: answer.date };
     } catch (error) {
       if (!(error instanceof PollError)) return new PollError('unreachable', 'unknown', { cause: error });
       if (error.reason !== 'bad-reply') return error;
       // What can't be read is an answer too; why it can't be is in the log alone.
       this.#answered = clock.monotonic();
       counts.fault('HostFaults', error);
-      return { record: undefined, received: clock.moment(), date: undefined };
+      return { record: undefined, sent, received: clock.moment(), date: undefined };
     } finally {
       isAnswered.abort();
     }
@@ -149,6 +150,7 @@ export class AgentReader {
     const { apiUrl, clock, connection, counts, fleetSize, pollTimeoutMs } = this.#options;
     const limit = new AbortController();
     const isOver = new AbortController();
+    const sent = clock.moment();
     this.#isReadingAll = true;
     this.#running++;
     // The other half of the time is for reading them one by one.
@@ -166,7 +168,7 @@ export class AgentReader {
       this.#agents = { count: Object.keys(records).length, at: clock.moment() };
       const received = clock.moment();
       for (const { id, poll } of wanted) {
-        const reply = { record: records[id], received, date: answer.date };
+        const reply = { record: records[id], sent, received, date: answer.date };
         poll.settle(id, Object.hasOwn(records, id) ? reply : 'no such agent');
       }
     } catch (error) {

@@ -4,9 +4,14 @@ import { isOver } from '../../trust/time.ts';
 
 /** When a record came, and by which clocks. All times are epoch milliseconds. */
 export interface Receipt {
+  /** When it was asked for, by our clock. */
+  readonly sentAt: number;
   /** When the answer was complete, by our clock. */
   readonly receivedAt: number;
-  /** The answer's `Date`: the same moment by the verifier's clock. Without it, ours stands in its place. */
+  /**
+   * The answer's `Date`, by the verifier's clock: of some moment between the two, since the verifier says it when it begins to answer
+   * (tornado's `RequestHandler.clear`). Without it, our clock stands in its place.
+   */
   readonly date: number | undefined;
   /** Until when the record must not be stale, by our clock: when the poll that it is a part of ends. */
   readonly judgedAt: number;
@@ -120,13 +125,14 @@ function ofPush(record: Readonly<Record<string, unknown>>, receipt: Receipt, jud
 function ofGood(
   record: Readonly<Record<string, unknown>>,
   succeededAt: number,
-  { date, judgedAt, receivedAt }: Receipt,
+  { date, judgedAt, receivedAt, sentAt }: Receipt,
   { policyRequired, validityMs }: Judgement,
 ): Answer {
   const ageMs = (date ?? receivedAt) - succeededAt;
   // A time that lies so far ahead was written by another clock, and would keep a silent host young for as long as that.
   if (ageMs < -validityMs) return BAD_TIME;
-  const vtime = receivedAt - Math.max(0, ageMs);
+  // How long an answer takes must make nothing younger: its `Date` may be as early as the request.
+  const vtime = (date === undefined ? receivedAt : sentAt) - Math.max(0, ageMs);
   if (isOver(vtime + validityMs, judgedAt)) return TIMEOUT;
   if (policyRequired && !isChecked(record)) return { level: 'unknown', reason: 'unchecked', vtime };
   return { level: 'trusted', reason: 'trusted', vtime };

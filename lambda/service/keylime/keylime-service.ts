@@ -63,12 +63,13 @@ export class KeylimeService implements AttestationService {
   #meaningOf(reply: Exclude<AgentReply, PollError>, judgedAt: number): Meaning {
     if (reply === 'no such agent') return NO_AGENT;
     const { clock, counts, validityMs } = this.#options;
-    const { date, received, record } = reply;
+    const { date, received, record, sent } = reply;
     const periodMs = periodOf(record);
     if (periodMs !== undefined && 2 * periodMs > validityMs) {
       counts.fault('ShortValidity', `authTimeout must be at least ${(2 * periodMs) / 1000}: twice an agent's period`);
     }
-    return meaningOf(record, { receivedAt: clock.timeOf(received), date, judgedAt }, this.#options);
+    const receipt = { sentAt: clock.timeOf(sent), receivedAt: clock.timeOf(received), date, judgedAt };
+    return meaningOf(record, receipt, this.#options);
   }
 }
 

@@ -146,6 +146,13 @@ describe('the time of a record', () => {
     expect(time({}, ahead)).toEqual({ ...TRUSTED, vtime: NOW });
   });
 
+  test('is not later for an answer that took long: the verifier may have said its time when it was asked', () => {
+    expect(time({ sentAt: NOW - 10 * SECOND })).toEqual({ ...TRUSTED, vtime: NOW - 13 * SECOND });
+    expect(time({ sentAt: NOW - 57 * SECOND })).toEqual(unknown('timeout'));
+    const ours = { last_received_quote: NOW / 1000 - 3, last_successful_attestation: NOW / 1000 - 3 };
+    expect(time({ sentAt: NOW - 10 * SECOND, date: undefined }, ours)).toEqual(TRUSTED);
+  });
+
   test('is held against the end of the poll, not only against the receipt of the record', () => {
     expect(time({ judgedAt: NOW + 56 * SECOND })).toEqual(TRUSTED);
     expect(time({ judgedAt: NOW + 57 * SECOND })).toEqual(unknown('timeout'));
@@ -223,19 +230,22 @@ describe('arbitrary records', () => {
 
   test('are never younger than they are, and end no later than the validity after the last good quote', () => {
     const ages = fc.integer({ min: -200, max: 200 });
+    const tooks = fc.integer({ min: 0, max: 90_000 });
     fc.assert(
-      fc.property(ages, ages, fc.integer({ min: 0, max: 90_000 }), fc.boolean(), (age, drift, tookMs, hasDate) => {
+      fc.property(ages, ages, tooks, tooks, fc.boolean(), (age, drift, answerMs, restMs, hasDate) => {
         const date = hasDate ? (VERIFIER_NOW + drift) * SECOND : undefined;
         const at = Math.floor((date ?? NOW) / SECOND) - age;
         const record = { ...PULLED, last_received_quote: at, last_successful_attestation: at };
-        const judgedAt = NOW + tookMs;
-        const meaning = meaningOf(record, { receivedAt: NOW, date, judgedAt }, JUDGEMENT);
+        const sentAt = NOW - answerMs;
+        const judgedAt = NOW + restMs;
+        const meaning = meaningOf(record, { sentAt, receivedAt: NOW, date, judgedAt }, JUDGEMENT);
         if (meaning === 'left out' || meaning.level !== 'trusted') return;
-        const attestation = toAttestation(meaning, NOW - SECOND, judgedAt, {
+        const attestation = toAttestation(meaning, sentAt, judgedAt, {
           validityMs: 60 * SECOND,
           recheckMs: 5 * SECOND,
         });
-        expect(attestation.validUntil).toBeLessThanOrEqual(NOW + 60 * SECOND - Math.max(0, age) * SECOND);
+        const datedAt = hasDate ? sentAt : NOW;
+        expect(attestation.validUntil).toBeLessThanOrEqual(datedAt + 60 * SECOND - Math.max(0, age) * SECOND);
         expect(isLate(attestation)).toBe(false);
       }),
       { numRuns: 5_000 },

@@ -36,5 +36,5 @@ export const PULLED = {
 /** The same of an agent that reports by itself. */
 export const PUSHED = { ...PULLED, ip: null, port: null } as const;
 
-/** The answer came just now, and the poll ended with it. */
-export const RECEIPT: Receipt = { receivedAt: NOW, date: VERIFIER_NOW * SECOND, judgedAt: NOW };
+/** The answer came just now and at once, and the poll ended with it. */
+export const RECEIPT: Receipt = { sentAt: NOW, receivedAt: NOW, date: VERIFIER_NOW * SECOND, judgedAt: NOW };

@@ -209,6 +209,15 @@ describe('a poll of a Keylime verifier', () => {
     expect(result.receivedAt - result.sentAt).toBe(8_000);
     expect(reasonsOf(result)).toMatchObject({ 'host-0': 'timeout', 'host-1': 'trusted' });
   });
+
+  test.each([1, 100])('is no younger for what the verifier takes to answer about %d', async (count) => {
+    const { clock, verifier, poll } = setUp({ fleetSize: 100 });
+    const at = Math.floor(clock.now() / 1000) - 55;
+    verifier.agents = hostsOf(count);
+    verifier.record = () => ({ last_received_quote: at, last_successful_attestation: at });
+    verifier.latencyMs = verifier.bulkMs = 8_000;
+    expect(reasonsOf(await clock.run(poll(hostsOf(count))))).toMatchObject({ 'host-0': 'timeout' });
+  });
 });
 
 describe('where many hosts are asked about', () => {
