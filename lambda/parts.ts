@@ -97,7 +97,8 @@ function serviceOf(
     const { KeylimeService } = await import('./service/keylime/keylime-service.ts');
     const pollTimeoutMs = pollTimeoutSeconds * 1000;
     const validityMs = authTimeoutSeconds * 1000;
-    return new KeylimeService({ ...keylime, ...parts, apiUrl, fleetSize, pollTimeoutMs, validityMs });
+    const { random } = Math;
+    return new KeylimeService({ ...keylime, ...parts, apiUrl, fleetSize, pollTimeoutMs, validityMs, random });
   };
   return { doAttestation: async (hosts, signal) => (await (service ??= load())).doAttestation(hosts, signal) };
 }

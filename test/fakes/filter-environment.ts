@@ -46,7 +46,14 @@ export interface Asked {
 }
 
 /** A verifier whose agents have their hosts' names as ids. */
-const NAMED = { apiUrl: '/v2.1', agentIds: 'name', namespace: '', policyRequired: true, fleetSize: 1_000 } as const;
+const NAMED = {
+  apiUrl: '/v2.1',
+  agentIds: 'name',
+  namespace: '',
+  policyRequired: true,
+  fleetSize: 1_000,
+  random: () => 0,
+} as const;
 
 /** The function's parts put together on a test's clock, table and attestation service. */
 export class FilterEnvironment {

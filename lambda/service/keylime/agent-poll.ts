@@ -30,6 +30,7 @@ export class AgentPoll {
   readonly #ids: ReadonlySet<string>;
   readonly #ended = new AbortController();
   #faults = 0;
+  #isAnswered = false;
   #resolve: (replies: ReadonlyMap<string, AgentReply>) => void = () => {};
 
   constructor(ids: ReadonlySet<string>, signal: AbortSignal) {
@@ -49,7 +50,8 @@ export class AgentPoll {
   /** An agent has a reply; where nobody is answered, so have all the others. */
   settle(id: string, reply: AgentReply): void {
     if (!this.#replies.has(id)) this.#replies.set(id, reply);
-    const fault = isOfAll(reply) ? reply : undefined;
+    this.#isAnswered ||= !Error.isError(reply);
+    const fault = isOfAll(reply, this.#isAnswered) ? reply : undefined;
     this.#faults = fault === undefined ? 0 : this.#faults + 1;
     if (fault !== undefined && this.#faults >= MOST_FAULTS) this.end(fault);
     else if (this.isOver) this.#resolve(this.#replies);
@@ -63,7 +65,11 @@ export class AgentPoll {
   }
 }
 
-/** Whether a reply is a fault of the verifier, or of the way there, rather than one agent's. */
-function isOfAll(reply: AgentReply): reply is PollError {
-  return Error.isError(reply) && reply.reason === 'unreachable';
+/**
+ * Whether a reply is a fault of the verifier, or of the way there, rather than one agent's. A verifier that says something of others and
+ * refuses this one with a status of its own (500) lives, however many it refuses.
+ */
+function isOfAll(reply: AgentReply, areOthersAnswered: boolean): reply is PollError {
+  if (!Error.isError(reply) || reply.reason !== 'unreachable') return false;
+  return reply.refusedWith === undefined || !areOthersAnswered;
 }

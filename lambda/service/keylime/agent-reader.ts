@@ -15,6 +15,8 @@ export interface AgentReaderOptions {
   readonly fleetSize: number;
   /** How long a poll may take. */
   readonly pollTimeoutMs: number;
+  /** From 0 up to 1: in which order agents are read. */
+  readonly random: () => number;
   readonly clock: Clock;
   readonly counts: Counts;
 }
@@ -71,7 +73,9 @@ export class AgentReader {
     const cut = (): void => poll.end(new PollError('pending', 'the poll got no complete answer in its time'));
     if (signal.aborted) cut();
     signal.addEventListener('abort', cut, { once: true });
-    for (const id of ids) this.#queue.push({ id, poll });
+    // In another order each time: ten whose GETs hang, one in each place, would keep those behind them waiting at every poll.
+    const inOrder = Array.from(ids, (id) => ({ id, at: this.#options.random() })).sort((a, b) => a.at - b.at);
+    for (const { id } of inOrder) this.#queue.push({ id, poll });
     // Polls that begin together are read together.
     queueMicrotask(() => this.#next());
     return poll.done.finally(() => signal.removeEventListener('abort', cut));

@@ -13,7 +13,7 @@ function hostsOf(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `host-${i}`);
 }
 
-function setUp({ agentIds = 'name', fleetSize = 1_000, policyRequired = true } = {}) {
+function setUp({ agentIds = 'name', fleetSize = 1_000, policyRequired = true, random = () => 0 } = {}) {
   const clock = new VirtualClock();
   const verifier = new Verifier(clock);
   const counts = new Counts();
@@ -26,6 +26,7 @@ function setUp({ agentIds = 'name', fleetSize = 1_000, policyRequired = true } =
     policyRequired,
     agentIds,
     namespace: NAMESPACE,
+    random,
     clock,
     counts,
   });
@@ -133,6 +134,26 @@ describe('a poll of a Keylime verifier', () => {
     verifier.instead = (id) => (id === 'host-0' ? answer(500, '') : undefined);
     const result = await clock.run(poll(hostsOf(30)));
     expect(reasonsOf(result)).toMatchObject({ 'host-0': 'refused', 'host-29': 'trusted' });
+  });
+
+  test('goes on after any number of hosts that break the verifier, once others were answered', async () => {
+    const { clock, verifier, poll } = setUp();
+    verifier.instead = (id) => (id?.startsWith('sick') ? answer(500, '') : undefined);
+    const sick = Array.from({ length: 40 }, (_, i) => `sick-${i}`);
+    const result = await clock.run(poll(['host-0', ...sick, 'host-1']));
+    expect(reasonsOf(result)).toMatchObject({ 'sick-0': 'refused', 'sick-39': 'refused', 'host-1': 'trusted' });
+  });
+
+  test('asks in another order each time, so that ten that hang stand before others once at most', async () => {
+    let drawn = 0;
+    const { clock, verifier, poll } = setUp({ random: () => (drawn++ * 0.618) % 1 });
+    verifier.instead = (id) => (id?.startsWith('hangs') ? 'hangs' : undefined);
+    const hanging = Array.from({ length: 10 }, (_, i) => `hangs-${i}`);
+    const abort = new AbortController();
+    void clock.wait(20_000).then(() => abort.abort());
+    const result = await clock.run(poll([...hanging, ...hostsOf(10)], abort.signal));
+    expect(result.answers.size).toBe(10);
+    expect(result.receivedAt - result.sentAt).toBeLessThan(10_000);
   });
 
   test('has what came before the verifier died, and asks in vain about few after', async () => {
