@@ -201,6 +201,7 @@ class Verifier {
   #service(way: Way): KeylimeService {
     const connection = this.#connect();
     return new KeylimeService({
+      random: Math.random,
       ...IDS,
       // The limit of an answer goes by the size of the fleet, which is another here.
       connection: { get: (path, limits) => connection.get(path, { ...limits, maxBytes: Infinity }) },

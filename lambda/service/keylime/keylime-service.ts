@@ -30,14 +30,15 @@ export class KeylimeService implements AttestationService {
     const receivedAt = clock.now();
     const answers = new Map<string, Answer>();
     const failures = new Map<string, PollError>();
-    let isAnswered = false;
+    // A name that can have no agent is nobody's answer: beside it, a verifier that is silent would seem to live.
+    let isAnswered = asked.size === 0;
     for (const [host, id] of ids) {
       const reply = id === undefined ? 'no such agent' : replies.get(id);
       if (reply instanceof PollError) {
         failures.set(host, reply);
         continue;
       }
-      isAnswered = true;
+      isAnswered ||= id !== undefined;
       const meaning = reply === undefined ? 'left out' : this.#meaningOf(reply, receivedAt);
       if (meaning !== 'left out') answers.set(host, meaning);
     }

@@ -13,7 +13,7 @@ function hostsOf(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `host-${i}`);
 }
 
-function setUp({ agentIds = 'name', fleetSize = 1_000, policyRequired = true, random = () => 0 } = {}) {
+function setUp({ agentIds = 'name', fleetSize = 1_000, policyRequired = true, random = (): number => 0 } = {}) {
   const clock = new VirtualClock();
   const verifier = new Verifier(clock);
   const counts = new Counts();
@@ -210,6 +210,12 @@ describe('a poll of a Keylime verifier', () => {
     const { clock, verifier, poll } = setUp();
     expect(reasonsOf(await clock.run(poll(['a b', 'ü'])))).toEqual({ 'a b': 'unknown', ü: 'unknown' });
     expect(verifier.gets).toEqual([]);
+  });
+
+  test('fails as a whole where the verifier is silent, also beside names that can have no agent', async () => {
+    const { clock, verifier, poll } = setUp();
+    verifier.instead = () => new PollError('unreachable', 'refused');
+    await expect(clock.run(poll(['a b', 'host-1', 'host-2']))).rejects.toMatchObject({ reason: 'unreachable' });
   });
 
   test('counts agents whose period is too long for the validity, and says which will do', async () => {
