@@ -10,7 +10,11 @@ import { isOver } from '../trust/time.ts';
 import { type RefreshResult, UnreadTableError } from './refresh-result.ts';
 
 export interface RefresherParts {
-  readonly config: PollPlan & { readonly recheckSeconds: number; readonly unknownAlarmSeconds: number };
+  readonly config: PollPlan & {
+    readonly authTimeoutSeconds: number;
+    readonly recheckSeconds: number;
+    readonly unknownAlarmSeconds: number;
+  };
   readonly cache: ComputeAttestationCache;
   /** Which of some hosts the service knows by these ids; absent where it has no ids of its own. */
   readonly hostsOf?: ((agents: readonly string[], hosts: readonly string[]) => Promise<string[]>) | undefined;
@@ -76,13 +80,18 @@ export class Refresher {
   /**
    * Attests the hosts of agents that their verifier says have failed, as far as somebody asks about them: at once, but no sooner than
    * `recheck` after they were attested last. What it says is a hint to ask and nothing more; and it says so a moment before it tells
-   * whoever asks, so that a host which is still trusted, by a quote of before, is asked about again.
+   * whoever asks, so that a host which is still trusted, by a quote of before, is asked about again. Does nothing for a hint that
+   * waited for longer than attestations hold: what was known then has ended, and events behind it are worth more.
    * @throws {UnreadTableError} where a part of the table could not be read, and so hosts may be missing
    */
   async takeHint({ agents, at }: Hinted): Promise<RefreshResult> {
-    const { cache, clock, config, hostsOf } = this.#parts;
+    const { cache, clock, config, counts, hostsOf } = this.#parts;
     const started = clock.moment();
     const recheckMs = config.recheckSeconds * 1000;
+    if (isOver(at + config.authTimeoutSeconds * 1000, clock.timeOf(started))) {
+      counts.add('HandOversLate');
+      return { kind: 'hint', hosts: 0, attested: 0, renewed: 0, due: 0 };
+    }
     const { hosts: known, unread } = await cache.hostsAskedAbout(this.#readBy());
     const hosts = (await hostsOf?.(agents, known)) ?? [];
     let attested = 0;

@@ -98,6 +98,7 @@ export class FilterEnvironment {
       announcer,
     });
     const seconds = {
+      authTimeoutSeconds: validityMs / 1000,
       recheckSeconds: recheckMs / 1000,
       unknownAlarmSeconds: (options.unknownAlarmMs ?? 3_600_000) / 1000,
     };

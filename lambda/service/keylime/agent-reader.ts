@@ -180,7 +180,7 @@ export class AgentReader {
         this.#failedInBulk = clock.moment();
         counts.fault('BulkFaults', error);
       }
-      this.#again.push(...wanted);
+      this.#again = this.#again.concat(wanted);
     } finally {
       isOver.abort();
       for (const { poll } of wanted) poll.signal.removeEventListener('abort', stop);

@@ -127,6 +127,16 @@ describe('a hint', () => {
     expect(verifier.gets.length).toBe(gets);
   });
 
+  test('that waited for longer than attestations hold does nothing, and is counted', async () => {
+    await clock.run(environment().ask(HOSTS));
+    const late = environment();
+    const at = clock.now() - 60 * SECOND;
+    const reads = dynamodb.calls.length;
+    expect(await clock.run(late.refresher().takeHint({ agents: ['compute-3'], at }))).toMatchObject({ hosts: 0 });
+    expect(dynamodb.calls.length).toBe(reads);
+    expect(late.counts.take().values.get('HandOversLate')).toBe(1);
+  });
+
   test('about an agent of no host that anybody asks about asks nobody', async () => {
     await clock.run(environment().ask(HOSTS));
     const gets = verifier.gets.length;
