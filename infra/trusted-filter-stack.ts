@@ -1,13 +1,4 @@
-import {
-  Annotations,
-  ArnFormat,
-  CfnOutput,
-  Duration,
-  RemovalPolicy,
-  Stack,
-  type StackProps,
-  Validations,
-} from 'aws-cdk-lib';
+import { Annotations, ArnFormat, CfnOutput, Duration, Fn, Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
 import {
   ApiMapping,
@@ -25,20 +16,25 @@ import {
 import { HttpIamAuthorizer } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
 import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
-import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb';
-import { EventBus } from 'aws-cdk-lib/aws-events';
+import { type IRole, ManagedPolicy, PermissionsBoundary } from 'aws-cdk-lib/aws-iam';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
-import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { SETTINGS } from '../lambda/config.ts';
 import { ROUTE_KEYS, WEBHOOK_ROUTE } from '../lambda/http/routes.ts';
 import { AgentIdsLayer } from './constructs/agent-ids-layer.ts';
+import { AttestationsTable } from './constructs/attestations-table.ts';
+import { ClientCertificateSecret } from './constructs/client-certificate-secret.ts';
+import { except, inPacks } from './constructs/exceptions.ts';
+import { nameAccount } from './constructs/invoke-permissions.ts';
+import { mayUseKey } from './constructs/key-rights.ts';
 import { KeptLog } from './constructs/log-group.ts';
-import { RefreshFunction } from './functions/refresh-function.ts';
-import { TABLE_KEY, TTL_ATTRIBUTE } from './constructs/table.ts';
-import { tableCeiling } from './constructs/table-ceiling.ts';
+import { Network } from './constructs/network.ts';
+import { TrustEventBus } from './constructs/trust-event-bus.ts';
+import { makeVpcEndpoints } from './constructs/vpc-endpoints.ts';
 import { FILTER_LIMITS, throttleOf } from './functions/filter-limits.ts';
+import { RefreshFunction } from './functions/refresh-function.ts';
 import { reserved, TrustFunction } from './functions/trust-function.ts';
+import type { ComplianceSettings } from './settings/compliance-settings.ts';
 import { EXAMPLE_SERVER, type TrustDomain, type TrustSettings } from './settings/trust-settings.ts';
 
 export interface TrustedFilterStackProps extends StackProps {
@@ -83,13 +79,13 @@ export class TrustedFilterStack extends Stack {
         'trust.hostPattern is not set: whoever holds a client certificate can have any name polled. Set it in cdk.json to what the names of your hosts look like, from ^ to $.',
       );
     }
-    const table = this.#table(trust.fleetSize);
-    const secretArn = trust.createSecret ? this.#secret(trust.secretName) : this.#arnOfSecret(trust.secretName);
-    // Tells when the trust level of a host changes, and of hosts that stay unknown. Not as its description: CloudFormation
-    // knows none of that in every region.
-    const bus = new EventBus(this, 'TrustEvents');
+    const { compliance } = trust;
+    const table = new AttestationsTable(this, 'Attestations', trust);
+    const secretArn = trust.createSecret ? this.#secret(trust) : this.#arnOfSecret(trust.secretName);
+    const bus = new TrustEventBus(this, 'TrustEvents', compliance);
+    const network = trust.vpc === undefined ? undefined : new Network(this, 'Network', trust.vpc);
     const layers = trust.agentIds === undefined ? [] : [new AgentIdsLayer(this, 'AgentIds', trust.agentIds)];
-    const refresh = new RefreshFunction(this, 'Refresh', { ...props, layers });
+    const refresh = new RefreshFunction(this, 'Refresh', { ...props, layers, network });
     const filter = new TrustFunction(this, 'Filter', {
       description: 'Answers which hosts have the trust level that a workload requires.',
       dist: props.dist,
@@ -100,17 +96,40 @@ export class TrustedFilterStack extends Stack {
       ...reserved(trust.filterConcurrency),
       environment: { ...trust.environment, ...trust.filterEnvironment },
       layers,
+      network,
+      compliance,
     });
+    except(
+      filter,
+      [...inPacks('LambdaDLQ', 'NIST', 'HIPAA'), 'Serverless-LambdaDLQ'],
+      'API Gateway waits for its answers: no event of it is ever in a queue.',
+    );
+    const roles = [filter, refresh].map(({ role }) => role as IRole);
     for (const each of [filter, refresh]) {
       each.addEnvironment(SETTINGS.stack.variable, this.stackName);
       each.may(['secretsmanager:GetSecretValue'], secretArn);
       const ofTable = { by: SETTINGS.table, name: table.tableName };
-      each.may(['dynamodb:BatchGetItem', 'dynamodb:PutItem'], table.tableArn, ofTable);
-      each.may(['events:PutEvents'], bus.eventBusArn, { by: SETTINGS.eventBus, name: bus.eventBusName });
+      each.may(['dynamodb:BatchGetItem', 'dynamodb:PutItem'], table.tableArn, { named: ofTable });
+      each.may(['events:PutEvents'], bus.eventBusArn, { named: { by: SETTINGS.eventBus, name: bus.eventBusName } });
+      if (compliance.kmsKeyArn !== undefined) mayUseKey(each, { kmsKeyArn: compliance.kmsKeyArn, secretArn });
     }
     const ofRefresh = { by: SETTINGS.refreshFunction, name: refresh.functionName };
-    filter.may(['lambda:InvokeFunction'], refresh.functionArn, ofRefresh);
-    const api = this.#api(filter, trust.domain, hasWebhook(trust) ? [...ROUTE_KEYS, WEBHOOK_ROUTE] : ROUTE_KEYS);
+    filter.may(['lambda:InvokeFunction'], refresh.functionArn, { named: ofRefresh });
+    bus.closeTo(roles);
+    if (network !== undefined && trust.vpc?.endpoints?.kind === 'new') {
+      makeVpcEndpoints(this, 'Endpoint', {
+        network,
+        routeTableIds: trust.vpc.endpoints.routeTableIds,
+        roles,
+        table: table.tableArn,
+        secret: secretArn,
+        refresh: refresh.functionArn,
+        bus: bus.eventBusArn,
+      });
+    }
+    const routeKeys = hasWebhook(trust) ? [...ROUTE_KEYS, WEBHOOK_ROUTE] : ROUTE_KEYS;
+    const api = this.#api(filter, trust, routeKeys);
+    this.#comply(compliance);
 
     // Without the slash that a stage's own URL ends in: the routes begin with one.
     new CfnOutput(this, 'ApiUrl', {
@@ -124,37 +143,18 @@ export class TrustedFilterStack extends Stack {
     new CfnOutput(this, 'SecretName', { value: trust.secretName });
   }
 
-  #table(fleetSize: number): Table {
-    const { readUnits, writeUnits } = tableCeiling(fleetSize);
-    const table = new Table(this, 'Attestations', {
-      partitionKey: { name: TABLE_KEY, type: AttributeType.STRING },
-      timeToLiveAttribute: TTL_ATTRIBUTE,
-      billingMode: BillingMode.PAY_PER_REQUEST,
-      maxReadRequestUnits: readUnits,
-      maxWriteRequestUnits: writeUnits,
-      // A cache: what is lost is attested again.
-      removalPolicy: RemovalPolicy.DESTROY,
-    });
-    Validations.of(table).acknowledge({
-      id: 'AwsSolutions-DDB3',
-      reason: 'The table is a cache of attestations that are valid for a minute or so; there is nothing to restore.',
-    });
-    return table;
+  /** What holds for whatever the stack has by now. */
+  #comply({ permissionsBoundary, tags }: ComplianceSettings): void {
+    if (permissionsBoundary !== undefined) {
+      const boundary = ManagedPolicy.fromManagedPolicyArn(this, 'PermissionsBoundary', permissionsBoundary);
+      PermissionsBoundary.of(this).apply(boundary);
+    }
+    for (const [name, value] of Object.entries(tags)) Tags.of(this).add(name, value);
+    nameAccount(this);
   }
 
-  /** Makes the secret without a value: key material must not pass through a template. */
-  #secret(name: string): string {
-    const secret = new CfnSecret(this, 'ClientCertificate', {
-      name,
-      description:
-        'JSON with the client certificate that the attestation service is shown: cert, key and ca, PEM text.',
-    });
-    secret.applyRemovalPolicy(RemovalPolicy.RETAIN);
-    Validations.of(secret).acknowledge({
-      id: 'AwsSolutions-SMG4',
-      reason:
-        'The authority that the attestation service trusts issues the certificate; Secrets Manager cannot renew it. Whoever renews it puts the new one into the secret.',
-    });
+  #secret({ secretName: name, compliance }: TrustSettings): string {
+    const secret = new ClientCertificateSecret(this, 'ClientCertificate', { name, compliance });
     new CfnOutput(this, 'FillSecretCommand', {
       description: 'Puts the client certificate into the secret, which is empty until then.',
       value: `aws secretsmanager put-secret-value --secret-id ${name} --secret-string file://client-certificate.json`,
@@ -176,7 +176,7 @@ export class TrustedFilterStack extends Stack {
    * Whoever asks signs (IAM), on every route. With a domain of one's own, who asks at the filter's routes shows a client
    * certificate instead: schedulers can do that, and verifiers, and can't sign. Everything else goes on to be signed.
    */
-  #api(filter: TrustFunction, domain: TrustDomain | undefined, routeKeys: readonly string[]): HttpApi {
+  #api(filter: TrustFunction, { domain, compliance }: TrustSettings, routeKeys: readonly string[]): HttpApi {
     const integration = new HttpLambdaIntegration('FilterIntegration', filter, {
       payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
     });
@@ -198,10 +198,11 @@ export class TrustedFilterStack extends Stack {
       filterRoutes.push(...routes);
       if (domain === undefined) continue;
       for (const route of routes) {
-        Validations.of(route).acknowledge({
-          id: 'AwsSolutions-APIG4',
-          reason: 'API Gateway demands a client certificate at the domain, and the function checks its subject.',
-        });
+        except(
+          route,
+          ['AwsSolutions-APIG4', 'CT.APIGATEWAY.PR.5'],
+          'API Gateway demands a client certificate at the domain, and the function checks its subject.',
+        );
       }
     }
     const stage = new HttpStage(this, 'Stage', {
@@ -210,7 +211,7 @@ export class TrustedFilterStack extends Stack {
       autoDeploy: true,
       throttle: FILTER_LIMITS.throttle,
       accessLogSettings: {
-        destination: new LogGroupLogDestination(new KeptLog(this, 'AccessLog')),
+        destination: new LogGroupLogDestination(this.#accessLog(compliance)),
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
       },
     });
@@ -221,6 +222,19 @@ export class TrustedFilterStack extends Stack {
     stage.node.addDependency(...filterRoutes);
     if (domain !== undefined) this.#domain(domain, api, stage);
     return api;
+  }
+
+  /**
+   * Under the name that AWS keeps for logs which its services deliver: for a group elsewhere, each delivery is a line in a policy
+   * of the account that soon has no room. The name ends in what the stack's own id does, so that a stack made anew finds
+   * no group of the one before in its place.
+   */
+  #accessLog(compliance: ComplianceSettings): KeptLog {
+    const stackIdsEnd = Fn.select(2, Fn.split('/', this.stackId));
+    return new KeptLog(this, 'AccessLog', {
+      compliance,
+      name: `/aws/vendedlogs/${this.stackName}/access-${stackIdsEnd}`,
+    });
   }
 
   #domain({ name, certificateArn, truststore }: TrustDomain, api: HttpApi, stage: HttpStage): void {

@@ -1,14 +1,16 @@
 import { Duration } from 'aws-cdk-lib';
-import { Alarm, ComparisonOperator, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction as LambdaTarget } from 'aws-cdk-lib/aws-events-targets';
-import { type IQueue, Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
+import { DeadLetters } from '../constructs/dead-letters.ts';
+import { except } from '../constructs/exceptions.ts';
+import { mayUseKeyOfQueue } from '../constructs/key-rights.ts';
 import { REFRESH_LIMITS } from './refresh-limits.ts';
 import { reserved, TrustFunction, type TrustFunctionProps } from './trust-function.ts';
 import type { TrustSettings } from '../settings/trust-settings.ts';
 
-export interface RefreshFunctionProps extends Pick<TrustFunctionProps, 'dist' | 'layers'> {
+export interface RefreshFunctionProps extends Pick<TrustFunctionProps, 'dist' | 'layers' | 'network'> {
   readonly trust: TrustSettings;
 }
 
@@ -16,8 +18,9 @@ export interface RefreshFunctionProps extends Pick<TrustFunctionProps, 'dist' | 
 export class RefreshFunction extends TrustFunction {
   readonly deadLetters: IQueue;
 
-  constructor(scope: Construct, id: string, { trust, dist, layers }: RefreshFunctionProps) {
-    const deadLetters = deadLetterQueue(scope, `${id}DeadLetters`);
+  constructor(scope: Construct, id: string, { trust, dist, layers, network }: RefreshFunctionProps) {
+    const { compliance } = trust;
+    const deadLetters = new DeadLetters(scope, `${id}DeadLetters`, compliance);
     super(scope, id, {
       description: 'Attests hosts that no request has the time to wait for.',
       dist,
@@ -31,36 +34,26 @@ export class RefreshFunction extends TrustFunction {
       maxEventAge: Duration.seconds(REFRESH_LIMITS.maxEventAgeSeconds),
       deadLetterQueue: deadLetters,
       environment: trust.environment,
+      network,
+      compliance,
       ...(layers === undefined ? {} : { layers }),
     });
     this.deadLetters = deadLetters;
     this.may(['sqs:SendMessage'], deadLetters.queueArn);
+    if (compliance.kmsKeyArn !== undefined) mayUseKeyOfQueue(this, compliance.kmsKeyArn);
+    except(
+      this.node.findChild('EventInvokeConfig'),
+      ['Serverless-LambdaAsyncFailureDestination'],
+      'What it failed at goes to the queue of dead letters.',
+    );
     if (trust.refreshMinutes !== undefined) {
-      new Rule(scope, `${id}Schedule`, {
+      const schedule = new Rule(scope, `${id}Schedule`, {
         description: 'Has the hosts that were asked about in the last day attested before their attestations end.',
         schedule: Schedule.rate(Duration.minutes(trust.refreshMinutes)),
         // A round that could not begin in time is the next round's.
         targets: [new LambdaTarget(this, { retryAttempts: 1, maxEventAge: Duration.minutes(1) })],
       });
+      except(schedule, ['Serverless-EventBusDLQ'], "A round that could not begin in time is the next round's.");
     }
   }
-}
-
-/** What `refresh` failed at, for a human to look at. */
-function deadLetterQueue(scope: Construct, id: string): Queue {
-  const queue = new Queue(scope, id, {
-    encryption: QueueEncryption.SQS_MANAGED,
-    enforceSSL: true,
-    retentionPeriod: Duration.days(14),
-  });
-  new Alarm(scope, `${id}Alarm`, {
-    alarmDescription:
-      'The function refresh failed at an event, or had no room for it: the queue of dead letters has it.',
-    metric: queue.metricApproximateNumberOfMessagesVisible(),
-    threshold: 0,
-    comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
-    evaluationPeriods: 1,
-    treatMissingData: TreatMissingData.NOT_BREACHING,
-  });
-  return queue;
 }

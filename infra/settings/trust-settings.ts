@@ -2,8 +2,10 @@ import { defaultOf, SETTINGS } from '../../lambda/config.ts';
 import { faultOf, type Setting } from '../../lambda/setting.ts';
 import { FILTER_LIMITS } from '../functions/filter-limits.ts';
 import { REFRESH_LIMITS } from '../functions/refresh-limits.ts';
+import { type ComplianceSettings, takeCompliance } from './compliance-settings.ts';
 import { faultsBesideKeylime, takeKeylime } from './keylime-settings.ts';
 import { faultOfSize } from './variables-size.ts';
+import { takeVpc, type VpcSettings } from './vpc-settings.ts';
 
 /** The server that cdk.json ships with: a place to write one's own. */
 export const EXAMPLE_SERVER = 'attester.example.com';
@@ -26,6 +28,10 @@ export interface TrustSettings {
   readonly domain: TrustDomain | undefined;
   /** Which Keylime agent is which host, where a table says so: it is deployed with both functions. */
   readonly agentIds: ReadonlyMap<string, string> | undefined;
+  /** The VPC that the functions are in; absent where they are in none. */
+  readonly vpc: VpcSettings | undefined;
+  /** What rules of companies and accounts ask for beyond what the filter needs. */
+  readonly compliance: ComplianceSettings;
   /** The variables of both functions, as far as the context sets them; the defaults are the functions' own. */
   readonly environment: Readonly<Record<string, string>>;
   /** Those that `filter` has beside them: whom it answers is no concern of `refresh`. */
@@ -135,6 +141,8 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
       authTimeoutSeconds: valueOf(SETTINGS.authTimeoutSeconds, environment),
     }),
   );
+  const vpc = takeVpc(take('vpc'), valueOf(SETTINGS.port, environment), faults);
+  const compliance = takeCompliance(take('compliance'), faults);
   const refreshMinutes = takeNumber(REFRESH);
   const refreshConcurrency = takeNumber(REFRESH_CONCURRENCY) ?? REFRESH_LIMITS.concurrency;
   const filterConcurrency = takeNumber(FILTER_CONCURRENCY) ?? FILTER_LIMITS.concurrency;
@@ -153,6 +161,8 @@ export function parseTrustSettings(trust: unknown): TrustSettings {
     filterConcurrency,
     domain,
     agentIds: keylime.agentIds.kind === 'table' ? keylime.agentIds.ids : undefined,
+    vpc,
+    compliance,
     environment,
     filterEnvironment,
   };

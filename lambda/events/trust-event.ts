@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Announcement } from '../trust/announcement.ts';
 
+/** Who says so, by the bus's own word: nothing else may come from it. */
+export const EVENT_SOURCE = 'trusted-filter';
+
 /** An event as EventBridge's PutEvents takes it, the bus left out. */
 export interface TrustEvent {
   readonly Source: string;
@@ -21,11 +24,11 @@ export function toTrustEvent(host: string, announcement: Announcement): TrustEve
     .slice(0, 32);
   if (unknownSince !== undefined) {
     const detail = { id, host, reason, unknown_since: iso(unknownSince) };
-    return { Source: 'trusted-filter', DetailType: 'HostTrustUnknown', Detail: JSON.stringify(detail) };
+    return { Source: EVENT_SOURCE, DetailType: 'HostTrustUnknown', Detail: JSON.stringify(detail) };
   }
   const times = { ...(vtime === undefined ? {} : { vtime: iso(vtime) }), polled_at: iso(polledAt) };
   const detail = { id, host, from, to, reason, ...times };
-  return { Source: 'trusted-filter', DetailType: 'HostTrustChanged', Detail: JSON.stringify(detail) };
+  return { Source: EVENT_SOURCE, DetailType: 'HostTrustChanged', Detail: JSON.stringify(detail) };
 }
 
 function iso(time: number): string {

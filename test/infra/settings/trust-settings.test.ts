@@ -26,6 +26,12 @@ describe('the context trust', () => {
       refreshMinutes: undefined,
       refreshConcurrency: 10,
       filterConcurrency: 200,
+      compliance: {
+        isSet: false,
+        logRetentionDays: 30,
+        pointInTimeRecovery: false,
+        tags: {},
+      },
       environment: { ATTESTATION_SERVER: 'oat.example.net', ATTESTATION_SECRET_ID: 'filter/certificate' },
       filterEnvironment: {},
     });
@@ -60,6 +66,12 @@ describe('the context trust', () => {
       refreshConcurrency: 3,
       filterConcurrency: 1_000,
       filterEnvironment: {},
+      compliance: {
+        isSet: false,
+        logRetentionDays: 30,
+        pointInTimeRecovery: false,
+        tags: {},
+      },
     });
     expect(environment).toEqual({
       ATTESTATION_SERVER: 'oat.example.net',
