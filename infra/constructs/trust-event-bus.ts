@@ -1,7 +1,7 @@
-import { EventBus } from 'aws-cdk-lib/aws-events';
+import { EventBus, type EventBusPolicy } from 'aws-cdk-lib/aws-events';
 import { AnyPrincipal, Effect, type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
-import type { Construct } from 'constructs';
+import type { Construct, IDependable } from 'constructs';
 import { EVENT_SOURCE } from '../../lambda/events/trust-event.ts';
 import type { ComplianceSettings } from '../settings/compliance-settings.ts';
 
@@ -21,7 +21,7 @@ export class TrustEventBus extends EventBus {
    * could say that a host has lost its trust, and have it emptied.
    */
   closeTo(writers: readonly IRole[]): void {
-    const refuse = (sid: string, conditions: Record<string, object>): void => {
+    const refuse = (sid: string, conditions: Record<string, object>): IDependable | undefined =>
       this.addToResourcePolicy(
         new PolicyStatement({
           sid,
@@ -31,9 +31,12 @@ export class TrustEventBus extends EventBus {
           resources: [this.eventBusArn],
           conditions,
         }),
-      );
-    };
-    refuse('OthersPutNothing', { ArnNotEquals: { 'aws:PrincipalArn': writers.map(({ roleArn }) => roleArn) } });
-    refuse('NothingOfOthers', { 'ForAnyValue:StringNotEquals': { 'events:source': EVENT_SOURCE } });
+      ).policyDependable;
+    const first = refuse('OthersPutNothing', {
+      ArnNotEquals: { 'aws:PrincipalArn': writers.map(({ roleArn }) => roleArn) },
+    });
+    const second = refuse('NothingOfOthers', { 'ForAnyValue:StringNotEquals': { 'events:source': EVENT_SOURCE } });
+    // Both are one policy of the bus, and EventBridge refuses two changes of it at once.
+    if (first !== undefined) (second as EventBusPolicy).node.addDependency(first);
   }
 }

@@ -1,7 +1,9 @@
 /** What the stack makes of the context `trust.compliance`. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { Template } from 'aws-cdk-lib/assertions';
 import { writeBundles } from './variants/bundles.ts';
@@ -113,4 +115,27 @@ test('who may invoke a function is of an account that is named where it is known
     expect(permission).not.toHaveProperty('SourceAccount');
     expect(permission).toHaveProperty('SourceArn');
   }
+});
+
+test.each([
+  ['with', { compliance: {} }, ['123456789012']],
+  ['without', {}, [undefined]],
+])('the account is known to the app where the command line knows it, %s compliance', (name, more, accounts) => {
+  const app = fileURLToPath(new URL('../../infra/app.ts', import.meta.url));
+  const outdir = join(folder, `app-${name}`);
+  const context = { trust: { server: 'oat.example.net', secretName: 'filter/certificate', ...more } };
+  const env = {
+    CDK_CONTEXT_JSON: JSON.stringify(context),
+    CDK_OUTDIR: outdir,
+    CDK_DEFAULT_ACCOUNT: '123456789012',
+    CDK_DEFAULT_REGION: 'eu-west-1',
+  };
+  const { status, stderr } = spawnSync(process.execPath, [app], { env, encoding: 'utf8' });
+  expect([status, stderr]).toEqual([0, '']);
+  const template = readFileSync(join(outdir, 'TrustedFilter.template.json'), 'utf8');
+  const { Resources } = JSON.parse(template) as {
+    Resources: Record<string, { Type: string; Properties: { SourceAccount?: string } }>;
+  };
+  const permissions = Object.values(Resources).filter(({ Type }) => Type === 'AWS::Lambda::Permission');
+  expect([...new Set(permissions.map(({ Properties }) => Properties.SourceAccount))]).toEqual(accounts);
 });

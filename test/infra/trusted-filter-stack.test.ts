@@ -509,6 +509,9 @@ describe('the stack', () => {
         Condition,
       });
     const roles = FUNCTIONS.map((name) => functionOf(template, name)[1].Properties['Role']);
+    // One after the other: EventBridge refuses two changes of a bus's policy at once.
+    const waiting = (policies as (Resource & { readonly DependsOn?: string[] })[]).map(({ DependsOn }) => DependsOn);
+    expectSame(waiting, [undefined, [expect.stringContaining('OthersPutNothing')]]);
     expectSame(
       policies.map(({ Properties }) => Properties['Statement']),
       [
