@@ -50,7 +50,7 @@ export class Network {
       vpcId,
       securityGroupEgress: [
         { ipProtocol: 'tcp', fromPort: port, toPort: port, cidrIp: cidr, description: 'The attestation service.' },
-        ...places.flatMap((place = '') => ({ ...HTTPS, ...to(place), description: "AWS's own services." })),
+        ...places.flatMap((place = '') => ({ ...HTTPS, ...to(place), description: 'Services of AWS.' })),
       ],
     });
     return group.attrGroupId;

@@ -114,6 +114,17 @@ describe('the VPC', () => {
     }
   });
 
+  test('describes its groups and rules in signs that EC2 takes', () => {
+    for (const name of ['vpc', 'vpc-open', 'vpc-endpoints']) {
+      const from = Template.fromStack(make(name));
+      const types = ['SecurityGroup', 'SecurityGroupIngress'].flatMap((type) => all(from, `AWS::EC2::${type}`));
+      const texts = JSON.stringify(types).matchAll(/"(?:Group)?Description":"(.*?)"/g);
+      const descriptions = [...texts].map(([, text]) => text);
+      expect(descriptions.length).toBeGreaterThan(2);
+      for (const text of descriptions) expect(text).toMatch(/^[a-zA-Z0-9. _\-:/()#,@[\]+=&;{}!$*]{1,255}$/);
+    }
+  });
+
   test('gets no security group where some are named', () => {
     expect(all(Template.fromStack(make('vpc-groups')), 'AWS::EC2::SecurityGroup')).toEqual([]);
   });
