@@ -22,14 +22,17 @@ import type { Construct } from 'constructs';
 import { SETTINGS } from '../lambda/config.ts';
 import { ROUTE_KEYS, WEBHOOK_ROUTE } from '../lambda/http/routes.ts';
 import { AgentIdsLayer } from './constructs/agent-ids-layer.ts';
+import { Alarms } from './constructs/alarms.ts';
 import { AttestationsTable } from './constructs/attestations-table.ts';
 import { ClientCertificateSecret } from './constructs/client-certificate-secret.ts';
+import { TrustDashboard } from './constructs/dashboard.ts';
 import { except, inPacks } from './constructs/exceptions.ts';
 import { nameAccount } from './constructs/invoke-permissions.ts';
 import { mayUseKey } from './constructs/key-rights.ts';
 import { KeptLog } from './constructs/log-group.ts';
 import { Network } from './constructs/network.ts';
 import { TrustEventBus } from './constructs/trust-event-bus.ts';
+import { TrustMetrics } from './constructs/trust-metrics.ts';
 import { makeVpcEndpoints } from './constructs/vpc-endpoints.ts';
 import { FILTER_LIMITS, throttleOf } from './functions/filter-limits.ts';
 import { RefreshFunction } from './functions/refresh-function.ts';
@@ -127,8 +130,13 @@ export class TrustedFilterStack extends Stack {
         bus: bus.eventBusArn,
       });
     }
+    const accessLog = this.#accessLog(compliance);
     const routeKeys = hasWebhook(trust) ? [...ROUTE_KEYS, WEBHOOK_ROUTE] : ROUTE_KEYS;
-    const api = this.#api(filter, trust, routeKeys);
+    const api = this.#api(filter, accessLog, trust.domain, routeKeys);
+    const { deadLetters } = refresh;
+    const metrics = new TrustMetrics({ filter, refresh, table, deadLetters, api, accessLog });
+    const alarms = new Alarms(this, 'Alarms', { trust, metrics, alarmTopicArn: compliance.alarmTopicArn });
+    const { dashboard } = new TrustDashboard(this, 'Overview', { metrics, alarms: [alarms.page, ...alarms.all] });
     this.#comply(compliance);
 
     // Without the slash that a stage's own URL ends in: the routes begin with one.
@@ -137,7 +145,8 @@ export class TrustedFilterStack extends Stack {
     });
     new CfnOutput(this, 'FunctionName', { value: filter.functionName });
     new CfnOutput(this, 'RefreshFunctionName', { value: refresh.functionName });
-    new CfnOutput(this, 'DeadLetterQueueUrl', { value: refresh.deadLetters.queueUrl });
+    new CfnOutput(this, 'DeadLetterQueueUrl', { value: deadLetters.queueUrl });
+    new CfnOutput(this, 'DashboardName', { value: dashboard.dashboardName });
     new CfnOutput(this, 'EventBusName', { value: bus.eventBusName });
     new CfnOutput(this, 'TableName', { value: table.tableName });
     new CfnOutput(this, 'SecretName', { value: trust.secretName });
@@ -176,7 +185,12 @@ export class TrustedFilterStack extends Stack {
    * Whoever asks signs (IAM), on every route. With a domain of one's own, who asks at the filter's routes shows a client
    * certificate instead: schedulers can do that, and verifiers, and can't sign. Everything else goes on to be signed.
    */
-  #api(filter: TrustFunction, { domain, compliance }: TrustSettings, routeKeys: readonly string[]): HttpApi {
+  #api(
+    filter: TrustFunction,
+    accessLog: KeptLog,
+    domain: TrustDomain | undefined,
+    routeKeys: readonly string[],
+  ): HttpApi {
     const integration = new HttpLambdaIntegration('FilterIntegration', filter, {
       payloadFormatVersion: PayloadFormatVersion.VERSION_2_0,
     });
@@ -211,7 +225,7 @@ export class TrustedFilterStack extends Stack {
       autoDeploy: true,
       throttle: FILTER_LIMITS.throttle,
       accessLogSettings: {
-        destination: new LogGroupLogDestination(this.#accessLog(compliance)),
+        destination: new LogGroupLogDestination(accessLog),
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
       },
     });

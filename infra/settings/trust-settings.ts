@@ -175,7 +175,7 @@ function isGood(setting: Setting<unknown>, text: string): boolean {
 }
 
 /** What a setting will be in the function; 0 where it has a fault. */
-function valueOf(
+export function valueOf(
   setting: Setting<number> & { readonly default: string },
   environment: Readonly<Record<string, string>>,
 ): number {
@@ -183,7 +183,8 @@ function valueOf(
   return setting.parse(text) ?? 0;
 }
 
-function isKeylime(environment: Readonly<Record<string, string>>): boolean {
+/** Whether the attestation service is Keylime, by the variables of a function. */
+export function isKeylime(environment: Readonly<Record<string, string>>): boolean {
   return environment[SETTINGS.service.variable] === 'keylime';
 }
 

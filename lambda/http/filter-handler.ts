@@ -47,9 +47,10 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
     const { config, filter, clock } = getParts();
     const client = checkClient(event, config.clients);
     if (client !== undefined) log.note(event, { client });
+    const limitMs = protocol.limitMs(config);
     const deadline = newDeadline({
       clock,
-      limitMs: protocol.limitMs(config),
+      limitMs,
       timeEpoch: event.requestContext?.timeEpoch,
       remainingMs: context.getRemainingTimeInMillis?.(),
     });
@@ -57,7 +58,7 @@ export function filterHandler(getParts: () => FilterParts, log: RequestLog) {
     const request = protocol.parse(parseBody(event), config.maxHosts, config);
     const { hosts, trust, workload } = request;
     times.push(performance.now());
-    log.note(event, { hosts: hosts.length, required_trust: trust, workload });
+    log.note(event, { hosts: hosts.length, required_trust: trust, limit_ms: limitMs, workload });
     const invocation = newInvocation(deadline);
     const verdicts = await filter.filterAll(hosts, request, invocation);
     times.push(performance.now());

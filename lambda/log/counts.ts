@@ -1,44 +1,57 @@
 /** What an environment counts beside its requests, for metrics and the log: a closed list, so that names stay constant. */
-export type CountName =
-  | 'Polls'
-  | 'PollsFailed'
-  | 'PollsWithoutClaim'
-  | 'HostFaults'
-  | 'BulkFaults'
-  | 'ShortValidity'
-  | 'SplitPolls'
-  | 'Probes'
-  | 'ProbesFailed'
-  | 'ResentPolls'
-  | 'CertificateRefusals'
-  | 'CertificateChanges'
-  | 'LoginRefusals'
-  | 'SecretFaults'
-  | 'NamesInOtherCase'
-  | 'HandOvers'
-  | 'HandOversFailed'
-  | 'HandOversLate'
-  | 'HostsLeftOut'
-  | 'PolledAhead'
-  | 'TrustChanges'
-  | 'UnknownAlarms'
-  | 'EventFaults'
-  | 'UnaskedAnswers'
-  | 'FutureVtimes'
-  | 'LateVtimes'
-  | 'ZonelessVtimes'
-  | 'TableFaults'
-  | 'ClockFaults'
-  | 'TableConflicts'
-  | 'DamagedShards'
-  | 'InternalFaults';
+export const COUNTS = [
+  'Polls',
+  'PollsFailed',
+  'PollsWithoutClaim',
+  'HostFaults',
+  'BulkFaults',
+  'ShortValidity',
+  'SplitPolls',
+  'Probes',
+  'ProbesFailed',
+  'ResentPolls',
+  'CertificateRefusals',
+  'CertificateChanges',
+  'LoginRefusals',
+  'SecretFaults',
+  'NamesInOtherCase',
+  'HandOvers',
+  'HandOversFailed',
+  'HandOversLate',
+  'HostsLeftOut',
+  'PolledAhead',
+  'TrustChanges',
+  'UnknownAlarms',
+  'EventFaults',
+  'UnaskedAnswers',
+  'FutureVtimes',
+  'LateVtimes',
+  'ZonelessVtimes',
+  'TableFaults',
+  'ClockFaults',
+  'TableConflicts',
+  'DamagedShards',
+  'InternalFaults',
+] as const;
+export type CountName = (typeof COUNTS)[number];
 
 /**
  * What is measured rather than counted: the days until the client certificate ends, how many milliseconds the newest
  * vtime of a reply lies before its receipt (negative where the service's clock is ahead), and how many seconds ago the oldest
- * of the attestations was received that still hold; and how many milliseconds the environment's clock is ahead of DynamoDB's (negative where it is behind).
+ * of the attestations was received that still hold; how many milliseconds the environment's clock is ahead of DynamoDB's (negative where it is behind); how
+ * much of its time a request took, percent; and of the hosts in use how many are of each level as a scheduled round leaves them.
  */
-export type MeasureName = 'CertificateDaysLeft' | 'VtimeDifference' | 'OldestAttestation' | 'ClockDifference';
+export const MEASURES = [
+  'CertificateDaysLeft',
+  'VtimeDifference',
+  'OldestAttestation',
+  'ClockDifference',
+  'DeadlineUsed',
+  'FleetTrusted',
+  'FleetUntrusted',
+  'FleetUnknown',
+] as const;
+export type MeasureName = (typeof MEASURES)[number];
 
 /** Faults of one kind since the last request: how many, and the cause of the first. */
 export interface Fault {

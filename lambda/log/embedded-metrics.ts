@@ -1,7 +1,10 @@
+/** Where the metrics stand in CloudWatch. */
+export const NAMESPACE = 'TrustedFilter';
+
 /** A number that CloudWatch is to keep, in one of its units. */
 export interface Metric {
   readonly name: string;
-  readonly unit: 'Count' | 'Milliseconds' | 'Seconds' | 'None';
+  readonly unit: 'Count' | 'Milliseconds' | 'Seconds' | 'Percent' | 'None';
   readonly value: number;
 }
 
@@ -24,7 +27,7 @@ export function embeddedMetrics(
       Timestamp: at,
       CloudWatchMetrics: [
         {
-          Namespace: 'TrustedFilter',
+          Namespace: NAMESPACE,
           Dimensions: [Object.keys(dimensions)],
           Metrics: metrics.map(({ name, unit }) => ({ Name: name, Unit: unit })),
         },

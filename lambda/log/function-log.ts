@@ -1,12 +1,43 @@
-import type { Counts, MeasureName } from './counts.ts';
+import { COUNTS, type Counts, MEASURES, type MeasureName } from './counts.ts';
 import { embeddedMetrics, type Metric } from './embedded-metrics.ts';
 
-const SERVICE = 'trusted-filter';
+export const SERVICE = 'trusted-filter';
+export const FUNCTIONS = ['filter', 'refresh'] as const;
+
+/** What is counted of each invocation: of requests, and of what `refresh` is invoked for. */
+export const INVOCATION_COUNTS = [
+  'Requests',
+  'ClientErrors',
+  'ServerErrors',
+  'Hosts',
+  'HostsPassed',
+  'HostsTrusted',
+  'HostsUntrusted',
+  'HostsUnknown',
+  'HostsFromMemory',
+  'HostsFromTable',
+  'HostsFromPoll',
+  'Refreshes',
+  'RefreshesFailed',
+  'HostsRefreshed',
+  'HostsRenewed',
+  'HostsDue',
+] as const;
+export type InvocationCountName = (typeof INVOCATION_COUNTS)[number];
+
+/** Every metric that a line may carry. */
+export const METRICS = [...INVOCATION_COUNTS, ...COUNTS, ...MEASURES, 'Duration'] as const;
+export type MetricName = (typeof METRICS)[number];
+
 const UNITS: Readonly<Record<MeasureName, Metric['unit']>> = {
   CertificateDaysLeft: 'None',
   VtimeDifference: 'Milliseconds',
   OldestAttestation: 'Seconds',
   ClockDifference: 'Milliseconds',
+  DeadlineUsed: 'Percent',
+  FleetTrusted: 'Count',
+  FleetUntrusted: 'Count',
+  FleetUnknown: 'Count',
 };
 
 /** What is said of one invocation. */
@@ -18,14 +49,14 @@ export interface Said {
   readonly fields: Readonly<Record<string, unknown>>;
   readonly durationMs: number;
   /** What is counted beside the counts of the parts, by the metric's name. */
-  readonly counted: Readonly<Record<string, number | undefined>>;
-  /** What was measured beside the measures of the parts, and stands in the fields already. */
+  readonly counted: Readonly<Partial<Record<InvocationCountName, number | undefined>>>;
+  /** What was measured beside the measures of the parts, and follows from the fields. */
   readonly measured?: Readonly<Partial<Record<MeasureName, number>>>;
 }
 
 /** Whose metrics they are: the dimensions beside `service` that tell functions and stacks apart. */
 export interface Dimensions {
-  readonly function: 'filter' | 'refresh';
+  readonly function: (typeof FUNCTIONS)[number];
   readonly stack: string;
 }
 

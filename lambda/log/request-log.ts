@@ -3,7 +3,7 @@ import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { causeOf } from './counts.ts';
 import { TrustedFilterError } from '../errors.ts';
-import { type FunctionLog, sinceMs } from './function-log.ts';
+import { type FunctionLog, type Said, sinceMs } from './function-log.ts';
 import { clean } from '../quote.ts';
 
 /** What the handler knows of a request by the time it is answered; each field is a field of the log line. */
@@ -16,6 +16,8 @@ export interface RequestRecord {
   passed?: number;
   rejected?: Record<string, number>;
   required_trust?: string | undefined;
+  /** How long the request may take. */
+  limit_ms?: number;
   workload?: Readonly<Record<string, string>> | undefined;
   from_memory?: number;
   from_table?: number;
@@ -74,6 +76,7 @@ export class RequestLog {
     // Some protocols answer a fault with status 200, too.
     const severity = error === undefined ? status : error instanceof TrustedFilterError ? error.status : 500;
     const isRefused = severity >= 400 && severity < 500;
+    const durationMs = startedAt === undefined ? 0 : sinceMs(startedAt);
     this.#log.say({
       level: severity >= 500 ? 'error' : isRefused ? 'warn' : 'info',
       message: severity >= 500 ? 'request failed' : isRefused ? 'request refused' : 'request answered',
@@ -85,19 +88,37 @@ export class RequestLog {
         ...record,
         ...(error === undefined ? {} : describe(error)),
       },
-      durationMs: startedAt === undefined ? 0 : sinceMs(startedAt),
+      durationMs,
       counted: {
         Requests: 1,
         ClientErrors: isRefused ? 1 : 0,
         ServerErrors: severity >= 500 ? 1 : 0,
         Hosts: record.hosts,
         HostsPassed: record.passed,
+        ...countByLevel(record),
         HostsFromMemory: record.from_memory,
         HostsFromTable: record.from_table,
         HostsFromPoll: record.from_poll,
       },
+      measured: measureDeadline(record, durationMs),
     });
   }
+}
+
+/** Percent of its time that a request took, where trust was asked for: the others need next to none. */
+function measureDeadline(
+  { required_trust: required, limit_ms: limitMs }: RequestRecord,
+  ms: number,
+): NonNullable<Said['measured']> {
+  return required === undefined || limitMs === undefined ? {} : { DeadlineUsed: Math.round((100 * ms) / limitMs) };
+}
+
+/** How many hosts are of each level, where trust was asked for: of the others nobody looked. */
+function countByLevel({ required_trust: required, passed = 0, rejected = {} }: RequestRecord): Said['counted'] {
+  if (required === undefined) return {};
+  const { trusted = 0, untrusted = 0, ...unknown } = { ...rejected, [required]: passed };
+  const HostsUnknown = Object.values(unknown).reduce((sum, number) => sum + number, 0);
+  return { HostsTrusted: trusted, HostsUntrusted: untrusted, HostsUnknown };
 }
 
 /** Of what whoever invokes the function without API Gateway may make as long as they like, as much as a line has room for. */

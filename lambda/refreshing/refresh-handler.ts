@@ -52,7 +52,7 @@ export function refreshHandler(getParts: () => RefresherParts, log: FunctionLog)
   };
 }
 
-function countedOf({ attested, renewed, due }: RefreshResult): Readonly<Record<string, number>> {
+function countedOf({ attested, renewed, due }: RefreshResult): Said['counted'] {
   return { HostsRefreshed: attested, HostsRenewed: renewed, HostsDue: due };
 }
 

@@ -6,6 +6,7 @@ import type { PollPlan } from '../polling/polls.ts';
 import { type Deadline, newDeadline } from '../polling/deadline.ts';
 import { HANDED_MS, type HandedOver, type Hinted } from '../polling/hand-over.ts';
 import { newInvocation } from '../polling/waiter.ts';
+import type { Freshness } from '../trust/freshness.ts';
 import { isOver } from '../trust/time.ts';
 import { type RefreshResult, UnreadTableError } from './refresh-result.ts';
 
@@ -73,7 +74,7 @@ export class Refresher {
       kind: 'handed over',
       hosts: names.length,
       attested,
-      ...this.#freshness(names, { startedAt: clock.timeOf(started) }),
+      ...fieldsOf(cache.freshness(names, { startedAt: clock.timeOf(started) })),
     };
   }
 
@@ -103,8 +104,8 @@ export class Refresher {
       left = cache.unsettled(left, at);
     }
     await this.#announce(hosts);
-    const freshness = this.#freshness(hosts, { startedAt: clock.timeOf(started) });
-    const result: RefreshResult = { kind: 'hint', hosts: hosts.length, attested, ...freshness };
+    const freshness = cache.freshness(hosts, { startedAt: clock.timeOf(started) });
+    const result: RefreshResult = { kind: 'hint', hosts: hosts.length, attested, ...fieldsOf(freshness) };
     if (unread > 0 && hosts.length < agents.length) throw new UnreadTableError(unread, cache.shardCount, result);
     return result;
   }
@@ -114,7 +115,7 @@ export class Refresher {
    * @throws {UnreadTableError} where a part of the table could not be read; what could be read is done by then
    */
   async round(): Promise<RefreshResult> {
-    const { cache, clock, config } = this.#parts;
+    const { cache, clock, config, counts } = this.#parts;
     const started = clock.moment();
     const renewSince = (): number => clock.timeOf(started) - config.recheckSeconds * 1000;
     const { hosts, unread } = await cache.hostsAskedAbout(this.#readBy());
@@ -124,7 +125,7 @@ export class Refresher {
       const invocation = newInvocation(this.#deadline(), { renewSince: renewSince() });
       const refreshed = await cache.refresh(hosts, invocation);
       attested = refreshed.attested;
-      const { renewed } = this.#freshness(hosts, { startedAt: clock.timeOf(started) });
+      const { renewed } = cache.freshness(hosts, { startedAt: clock.timeOf(started) });
       // A service that answers nobody is left alone until the next round.
       if (refreshed.retryAt === undefined || pass === MOST_PASSES || renewed === 0) break;
       const pauseMs = refreshed.retryAt - clock.now();
@@ -132,8 +133,12 @@ export class Refresher {
       await clock.wait(pauseMs);
     }
     const unreadByNow = await this.#announce();
-    const freshness = this.#freshness(hosts, { startedAt: clock.timeOf(started), since: renewSince() });
-    const result: RefreshResult = { kind: 'schedule', hosts: hosts.length, attested, ...freshness };
+    const freshness = cache.freshness(hosts, { startedAt: clock.timeOf(started), since: renewSince() });
+    const { trusted, untrusted, unknown } = freshness.levels;
+    counts.measure('FleetTrusted', trusted);
+    counts.measure('FleetUntrusted', untrusted);
+    counts.measure('FleetUnknown', unknown);
+    const result: RefreshResult = { kind: 'schedule', hosts: hosts.length, attested, ...fieldsOf(freshness) };
     if (unread + unreadByNow > 0) throw new UnreadTableError(unread || unreadByNow, cache.shardCount, result);
     return result;
   }
@@ -149,14 +154,6 @@ export class Refresher {
     return cache.announce(announcer, { unknownAlarmMs, hosts, until: this.#readBy() });
   }
 
-  #freshness(
-    hosts: readonly string[],
-    wanted: { readonly startedAt: number; readonly since?: number },
-  ): Pick<RefreshResult, 'renewed' | 'due' | 'oldest_age_s'> {
-    const { renewed, due, oldestMs } = this.#parts.cache.freshness(hosts, wanted);
-    return { renewed, due, ...(oldestMs === undefined ? {} : { oldest_age_s: Math.round(oldestMs / 1000) }) };
-  }
-
   #readBy(): number {
     return Math.min(this.#deadline().tableBy, this.#parts.clock.monotonic() + READ_MS);
   }
@@ -165,4 +162,8 @@ export class Refresher {
     const { clock } = this.#parts;
     return newDeadline({ clock, limitMs: endsAt - clock.monotonic() });
   }
+}
+
+function fieldsOf({ renewed, due, oldestMs }: Freshness): Pick<RefreshResult, 'renewed' | 'due' | 'oldest_age_s'> {
+  return { renewed, due, ...(oldestMs === undefined ? {} : { oldest_age_s: Math.round(oldestMs / 1000) }) };
 }

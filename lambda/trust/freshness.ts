@@ -2,6 +2,7 @@
 import { endsSoon, isLate, isReceivedSince } from './attestation.ts';
 import { isGivenUp } from './company.ts';
 import { type Entry, isAttested } from './entry.ts';
+import type { TrustLevel } from './reason.ts';
 import type { Timing } from './time.ts';
 import { isPaused } from './try.ts';
 
@@ -13,6 +14,8 @@ export interface Freshness {
   readonly due: number;
   /** How long ago the oldest of the attestations was received that decide whoever asks now; absent where none does. */
   readonly oldestMs: number | undefined;
+  /** How many hosts are of each level for whoever asks now; those that nothing decides are unknown. */
+  readonly levels: Readonly<Record<TrustLevel, number>>;
 }
 
 /**
@@ -28,18 +31,21 @@ export function freshnessOf(
   let renewed = 0;
   let due = 0;
   let oldestMs: number | undefined;
+  const levels = { trusted: 0, untrusted: 0, unknown: 0 };
   for (const entry of entries) {
     const { attestation } = entry;
     if (attestation === undefined) {
       due++;
+      levels.unknown++;
       continue;
     }
     const isInUse = isAttested(entry, now, timing);
+    levels[isInUse ? attestation.level : 'unknown']++;
     if (isReceivedSince(attestation, wanted.startedAt, now)) renewed++;
     else if (isDue(entry, wanted.since, now, timing)) due++;
     if (isInUse) oldestMs = Math.max(oldestMs ?? 0, now - attestation.receivedAt);
   }
-  return { renewed, due, oldestMs };
+  return { renewed, due, oldestMs, levels };
 }
 
 /**

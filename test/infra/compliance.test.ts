@@ -66,9 +66,10 @@ test('logs are kept for a year, and the table can be restored, once compliance i
 });
 
 test('every alarm goes to the topic', () => {
-  const alarms = all('compliance-key', 'AWS::CloudWatch::Alarm');
-  expect(alarms.length).toBeGreaterThan(0);
-  for (const { AlarmActions } of alarms) expect(AlarmActions).toEqual(['arn:aws:sns:eu-west-1:123456789012:pages']);
+  const alarms = ['Alarm', 'CompositeAlarm'].map((type) => all('compliance-key', `AWS::CloudWatch::${type}`));
+  for (const each of alarms) expect(each.length).toBeGreaterThan(0);
+  for (const { AlarmActions } of alarms.flat())
+    expect(AlarmActions).toEqual(['arn:aws:sns:eu-west-1:123456789012:pages']);
 });
 
 test('every role is bounded', () => {
@@ -94,6 +95,7 @@ test('tags are on whatever keeps or moves something', () => {
     'EC2::SecurityGroup',
     'EC2::VPCEndpoint',
     'CloudWatch::Alarm',
+    'CloudWatch::CompositeAlarm',
   ]) {
     const found = all('compliance-key', `AWS::${type}`);
     expect(found.length).toBeGreaterThan(0);

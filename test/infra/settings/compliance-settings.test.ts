@@ -79,6 +79,10 @@ describe('the context trust.compliance', () => {
     expect(faultsOf({ tags })).toEqual([expect.stringMatching(/^trust\.compliance\.tags must be/)]);
   });
 
+  test.each(['pages', 'arn:aws:sqs:eu-west-1:123456789012:pages', 7])('takes no topic %j', (alarmTopicArn) => {
+    expect(faultsOf({ alarmTopicArn })).toEqual(['trust.compliance.alarmTopicArn must be the ARN of a topic of SNS']);
+  });
+
   test('keeps no log for ever', () => {
     for (const logRetentionDays of [9_999, 0, -1, 'ever']) expect(faultsOf({ logRetentionDays })).toHaveLength(1);
   });

@@ -284,6 +284,19 @@ describe('a schedule', () => {
     expect(attester.mostAtOnce).toBe(1);
   }, 60_000);
 
+  test('measures how many hosts in use are of each level', async () => {
+    const asking = environment(tenMinutes);
+    attester.level = (host) => (host === FLEET[0] ? 'untrusted' : 'trusted');
+    await clock.run(asking.ask(FLEET.slice(0, 20)));
+    const round = environment(tenMinutes);
+    await clock.run(round.refresher().round());
+    expect(Object.fromEntries(round.counts.takeMeasures())).toMatchObject({
+      FleetTrusted: 19,
+      FleetUntrusted: 1,
+      FleetUnknown: 0,
+    });
+  });
+
   test('leaves out hosts that nobody asked about for a day, and keeps those that requests only read', async () => {
     attester.latencyMs = SECOND;
     const dayLong = { validityMs: 2 * HOUR };

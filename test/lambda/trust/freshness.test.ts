@@ -12,7 +12,7 @@ const ROUND = { ...STARTED, since: NOW - 15 * SECOND };
 
 describe('how new the attestations of hosts are', () => {
   test('a host is renewed by what was received since the invocation began', () => {
-    expect(freshnessOf([received(10), received(3)], ROUND, NOW, TIMING)).toEqual({
+    expect(freshnessOf([received(10), received(3)], ROUND, NOW, TIMING)).toMatchObject({
       renewed: 2,
       due: 0,
       oldestMs: 10_000,
@@ -20,35 +20,46 @@ describe('how new the attestations of hosts are', () => {
   });
 
   test('a host that was attested shortly before is neither renewed nor due', () => {
-    expect(freshnessOf([received(15)], ROUND, NOW, TIMING)).toEqual({ renewed: 0, due: 0, oldestMs: 15_000 });
+    expect(freshnessOf([received(15)], ROUND, NOW, TIMING)).toMatchObject({ renewed: 0, due: 0, oldestMs: 15_000 });
   });
 
   test('a host whose attestation still holds is due where a newer one was wanted, and its age tells for how long', () => {
     const failed = { ...received(40), lastTry: failedTry() };
-    expect(freshnessOf([failed, received(2)], ROUND, NOW, TIMING)).toEqual({ renewed: 1, due: 1, oldestMs: 40_000 });
+    expect(freshnessOf([failed, received(2)], ROUND, NOW, TIMING)).toMatchObject({
+      renewed: 1,
+      due: 1,
+      oldestMs: 40_000,
+    });
   });
 
   test('a host whose attestation still holds is not due where any will do', () => {
-    expect(freshnessOf([received(40)], STARTED, NOW, TIMING)).toEqual({ renewed: 0, due: 0, oldestMs: 40_000 });
+    expect(freshnessOf([received(40)], STARTED, NOW, TIMING)).toMatchObject({ renewed: 0, due: 0, oldestMs: 40_000 });
   });
 
   test('what has ended is due, and is no attestation in use', () => {
     const hosts = [received(70), entry(), entry({ lastTry: failedTry() })];
     for (const wanted of [STARTED, ROUND]) {
-      expect(freshnessOf(hosts, wanted, NOW, TIMING)).toEqual({ renewed: 0, due: 3, oldestMs: undefined });
+      expect(freshnessOf(hosts, wanted, NOW, TIMING)).toMatchObject({ renewed: 0, due: 3, oldestMs: undefined });
     }
   });
 
   test('what was received late is renewed, though it has ended by now', () => {
     const late = entry({ attestation: attestation({ vtime: NOW - HOUR, sentAt: NOW - 8 * SECOND }) });
     for (const wanted of [STARTED, ROUND]) {
-      expect(freshnessOf([late], wanted, NOW, TIMING)).toEqual({ renewed: 1, due: 0, oldestMs: undefined });
+      expect(freshnessOf([late], wanted, NOW, TIMING)).toMatchObject({ renewed: 1, due: 0, oldestMs: undefined });
     }
   });
 
   test('what a clock far ahead wrote counts for nothing', () => {
-    expect(freshnessOf([received(-60)], ROUND, NOW, TIMING)).toEqual({ renewed: 0, due: 1, oldestMs: undefined });
-    expect(freshnessOf([received(-1)], ROUND, NOW, TIMING)).toEqual({ renewed: 1, due: 0, oldestMs: 0 });
+    expect(freshnessOf([received(-60)], ROUND, NOW, TIMING)).toMatchObject({ renewed: 0, due: 1, oldestMs: undefined });
+    expect(freshnessOf([received(-1)], ROUND, NOW, TIMING)).toMatchObject({ renewed: 1, due: 0, oldestMs: 0 });
+  });
+
+  test('each host is of the level that whoever asks now gets, and unknown where nothing decides it', () => {
+    const of = (level: 'trusted' | 'untrusted' | 'unknown'): Entry =>
+      entry({ attestation: attestation({ level, reason: level, sentAt: NOW - 2 * SECOND, receivedAt: NOW - SECOND }) });
+    const hosts = [of('trusted'), of('trusted'), of('untrusted'), of('unknown'), received(70), entry()];
+    expect(freshnessOf(hosts, ROUND, NOW, TIMING).levels).toEqual({ trusted: 2, untrusted: 1, unknown: 3 });
   });
 });
 
