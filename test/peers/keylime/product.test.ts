@@ -222,7 +222,7 @@ if (PYTHON === undefined) console.warn('left out: python3-nova is not installed'
     await product.round(refresh);
     expect(await parts.keylime.status(id)).toMatchObject({ operational_state: 1, attestation_status: 'PENDING' });
     expect(parts.proxy.log.slice(polls).join('\n')).toMatch(new RegExp(`${id} .* status=200`));
-    const results = refresh.invocations.slice(before).map(({ result }) => result as unknown);
+    const results = refresh.invocations.slice(before).map(({ result }) => result);
     expect(results).toContainEqual(expect.objectContaining({ hosts: 1, attested: 1, renewed: 0 }));
     await agentOf(GOOD).answerAgain();
     await parts.keylime.untilStatus(id, ({ operational_state: state }) => state === 3);
