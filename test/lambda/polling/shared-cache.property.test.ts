@@ -33,6 +33,8 @@ const MEMORY_SERVES_MS = 5_000;
 /** How far ahead a wrong clock writes; who reads what is ahead by more than so much has it written away. */
 const AHEAD_MS = [20_000, 60_000, 3_600_000] as const;
 const SURELY_AHEAD_MS = 10_000;
+/** For how long reads of a crashed environment may still come to the table. */
+const CRASH_MS = 2_000;
 /** After a put, a read may come too early for who has put. */
 const PUT_MS = 2_000;
 
@@ -165,6 +167,7 @@ class World {
   #service: Service = 'well';
   #staleBy = 0;
   #wasStale = false;
+  #crashedAt = -Infinity;
   #wasWrong = false;
   #lostAnswers = 0;
   #latencyMs = 1;
@@ -187,7 +190,9 @@ class World {
       const isLate = now < (this.#put.get(shard?.S ?? '') ?? -Infinity) + PUT_MS;
       const isAhead = wrong !== undefined && wrong.at > now + SURELY_AHEAD_MS;
       // What is read over is of the hosts of one shard, and not of all that are in the item.
-      if (isAhead && !isLate && this.#keyOf(wrong.host) === shard?.S) wrong.isSeen = true;
+      // What was under way as an environment crashed is read by nobody.
+      const isOfDead = now < this.#crashedAt + CRASH_MS;
+      if (isAhead && !isLate && !isOfDead && this.#keyOf(wrong.host) === shard?.S) wrong.isSeen = true;
     };
     this.dynamodb.onPut = (before, after) => {
       this.#put.set(after['shard']?.S ?? '', this.clock.now());
@@ -294,6 +299,7 @@ class World {
         return undefined;
       case 'crash':
         this.environments[now.of]?.crash();
+        this.#crashedAt = this.clock.now();
         this.#forgetSeen();
         this.environments[now.of] = this.#environment(now.of);
         return undefined;
@@ -377,8 +383,9 @@ class World {
           said.level === trust &&
           (now < said.validUntil + TOLERANCE_MS || said.receivedAt >= arrivedAt - TIMING.recheckMs - TOLERANCE_MS),
       );
-      // What nobody has read until its time has come looks like any other.
-      if (grounds.length === 0 && this.#wrongOf(name).some(({ isSeen }) => !isSeen)) continue;
+      // What nobody has read until its time has come looks like any other; so does what was written away since, to a read that is
+      // stale by as long as it lay ahead.
+      if (grounds.length === 0 && this.#wrongOf(name).some(({ isSeen }) => !isSeen || this.#wasStale)) continue;
       if (grounds.length === 0) {
         this.faults.push(`rule 1: ${name} passes for ${trust} on nothing`);
         continue;
