@@ -4,12 +4,12 @@ import { Attester } from '../../fakes/attester.ts';
 import { FilterEnvironment } from '../../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
 import { RefreshQueue } from '../../fakes/refresh-queue.ts';
+import { SEEDS } from '../../fakes/seeds.ts';
 import { hang, spread } from '../../fakes/silent-hosts.ts';
 import { lehmer, VirtualClock } from '../../fakes/virtual-clock.ts';
 import { SECOND } from '../builders.ts';
 
 const MINUTE = 60 * SECOND;
-const SEEDS = [5, 7, 11];
 /** A machine that is busy with others takes long for ten thousand hosts. */
 const PATIENCE_MS = 180_000;
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `compute-${i}.example.com`);

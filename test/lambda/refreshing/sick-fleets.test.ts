@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Attester } from '../../fakes/attester.ts';
 import { FilterEnvironment } from '../../fakes/filter-environment.ts';
 import { MemoryDynamoDb } from '../../fakes/memory-dynamodb.ts';
+import { SEEDS } from '../../fakes/seeds.ts';
 import { hang, leftBehind, NEVER_MS, pick } from '../../fakes/silent-hosts.ts';
 import { lehmer, VirtualClock } from '../../fakes/virtual-clock.ts';
 import { SECOND } from '../builders.ts';
@@ -14,7 +15,6 @@ let clock: VirtualClock;
 let dynamodb: MemoryDynamoDb;
 let attester: Attester;
 const { random } = Math;
-const SEEDS = [5, 7, 11];
 /** A machine that is busy with others takes long for ten thousand hosts. */
 const PATIENCE_MS = 120_000;
 
