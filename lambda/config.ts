@@ -4,7 +4,6 @@ import type { DistinguishedName } from './http/distinguished-name.ts';
 import { KEYLIME_SETTINGS, type KeylimeConfig } from './keylime-settings.ts';
 import { faultOf, hostOrAddress, integer, oneOf, seconds, type Setting } from './setting.ts';
 
-export type { KeylimeConfig } from './keylime-settings.ts';
 export type { Setting } from './setting.ts';
 
 export interface Config {

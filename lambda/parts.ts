@@ -9,6 +9,7 @@ import { type Config, loadConfig } from './config.ts';
 import { KeptConnections } from './kept-connections.ts';
 import type { Counts } from './log/counts.ts';
 import type { Connection } from './service/connection.ts';
+import type { KeylimeService } from './service/keylime/keylime-service.ts';
 import { OatService } from './service/oat/oat-service.ts';
 import type { Timing } from './trust/time.ts';
 import { EventBus } from './events/event-bus.ts';
@@ -56,12 +57,13 @@ export function composeParts(env: NodeJS.ProcessEnv, ownClock: Clock, counts: Co
     clock,
     counts,
   });
-  const { eventBus, keylime, refreshFunction } = config;
+  const { eventBus, refreshFunction } = config;
+  const { service, hostsOf } = attesterOf(config, { connection, clock, counts });
   const handOver = refreshFunction === undefined ? undefined : new HandOver(refreshFunction, { clock, counts });
   const announcer = eventBus === undefined ? undefined : new Announcer(new EventBus(eventBus, counts));
   const cache = new ComputeAttestationCache({
     table: new ShardTable({ client, name: config.table, shardCount, timing, clock, counts }),
-    service: serviceOf(config, { connection, clock, counts }),
+    service,
     timing,
     clock,
     counts,
@@ -75,30 +77,28 @@ export function composeParts(env: NodeJS.ProcessEnv, ownClock: Clock, counts: Co
     handOver,
     announcer,
   });
-  const hostsOf =
-    keylime &&
-    (async (agents: readonly string[], hosts: readonly string[]): Promise<string[]> => {
-      const { agentIdOf, loadAgentIds } = await import('./service/keylime/agent-ids.ts');
-      const agentIds = loadAgentIds(keylime);
-      return hosts.filter((host) => agents.includes(agentIdOf(host, agentIds) ?? ''));
-    });
   return { config, clock, timing, cache, announcer, handOver, hostsOf, counts };
 }
 
-/** The service that attests; what speaks to a Keylime verifier is loaded with the first poll, where there is one. */
-function serviceOf(
+/** The service that attests, and what it knows hosts by; what speaks to a Keylime verifier is loaded when it is first needed. */
+function attesterOf(
   config: Config,
   parts: { readonly connection: Connection; readonly clock: Clock; readonly counts: Counts },
-): AttestationService {
+): Pick<Parts, 'hostsOf'> & { readonly service: AttestationService } {
   const { apiUrl, authTimeoutSeconds, fleetSize, keylime, pollTimeoutSeconds } = config;
-  if (keylime === undefined) return new OatService(parts.connection, apiUrl, parts.clock);
-  let service: Promise<AttestationService> | undefined;
-  const load = async (): Promise<AttestationService> => {
-    const { KeylimeService } = await import('./service/keylime/keylime-service.ts');
-    const pollTimeoutMs = pollTimeoutSeconds * 1000;
-    const validityMs = authTimeoutSeconds * 1000;
-    const { random } = Math;
-    return new KeylimeService({ ...keylime, ...parts, apiUrl, fleetSize, pollTimeoutMs, validityMs, random });
+  if (keylime === undefined)
+    return { service: new OatService(parts.connection, apiUrl, parts.clock), hostsOf: undefined };
+  const pollTimeoutMs = pollTimeoutSeconds * 1000;
+  const validityMs = authTimeoutSeconds * 1000;
+  const { random } = Math;
+  const options = { ...keylime, ...parts, apiUrl, fleetSize, pollTimeoutMs, validityMs, random };
+  let loaded: Promise<KeylimeService> | undefined;
+  const load = (): Promise<KeylimeService> =>
+    (loaded ??= import('./service/keylime/keylime-service.ts').then(
+      ({ KeylimeService: Service }) => new Service(options),
+    ));
+  return {
+    service: { doAttestation: async (hosts, signal) => (await load()).doAttestation(hosts, signal) },
+    hostsOf: async (agents, hosts) => (await load()).hostsOf(agents, hosts),
   };
-  return { doAttestation: async (hosts, signal) => (await (service ??= load())).doAttestation(hosts, signal) };
 }

@@ -82,7 +82,11 @@ export class AgentReader {
   }
 
   #next(): void {
-    if (this.#isAllWorthIt()) void this.#readAll(this.#queue.splice(0));
+    if (this.#isAllWorthIt()) {
+      // For polls that were aborted since, nothing is read.
+      this.#queue = this.#queue.filter(({ id, poll }) => !poll.isDecided(id));
+      if (this.#isAllWorthIt()) void this.#readAll(this.#queue.splice(0));
+    }
     while (this.#running < MOST_AT_ONCE) {
       const wanted = this.#again.shift() ?? this.#queue.shift();
       if (wanted === undefined) return;

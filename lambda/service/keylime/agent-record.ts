@@ -1,6 +1,6 @@
 /** What a Keylime verifier's record of an agent says of its host: a pure function of the record and of when it came. */
 import type { Answer } from '../../trust/attestation.ts';
-import { isOver } from '../../trust/time.ts';
+import { isFromNow, isOver } from '../../trust/time.ts';
 
 /** When a record came, and by which clocks. All times are epoch milliseconds. */
 export interface Receipt {
@@ -172,6 +172,16 @@ function timeOf(value: unknown): number | undefined {
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+/**
+ * Whether the last good quote came later than the verifier's clock can say: by another clock, or before it was set back.
+ * @param now the time by the verifier's clock, epoch milliseconds
+ */
+export function liesAhead(record: unknown, now: number): boolean {
+  const { last_successful_attestation: at } = (record ?? {}) as { last_successful_attestation?: unknown };
+  const succeededAt = timeOf(at ?? null);
+  return succeededAt !== undefined && !isFromNow(succeededAt, now);
 }
 
 /** `2s`, as the verifier says how often it wants an agent attested. */

@@ -4,7 +4,7 @@ import type { AttestationService, PollResult } from '../attestation-service.ts';
 import { agentIdOf, type AgentIds, type AgentIdSettings, loadAgentIds } from './agent-ids.ts';
 import type { AgentReply } from './agent-poll.ts';
 import { AgentReader, type AgentReaderOptions } from './agent-reader.ts';
-import { type Judgement, type Meaning, meaningOf, periodOf } from './agent-record.ts';
+import { type Judgement, liesAhead, type Meaning, meaningOf, periodOf } from './agent-record.ts';
 
 export interface KeylimeServiceOptions extends AgentReaderOptions, AgentIdSettings, Judgement {}
 
@@ -30,6 +30,7 @@ export class KeylimeService implements AttestationService {
     const receivedAt = clock.now();
     const answers = new Map<string, Answer>();
     const failures = new Map<string, PollError>();
+    let futureVtimes = 0;
     // A name that can have no agent is nobody's answer: beside it, a verifier that is silent would seem to live.
     let isAnswered = asked.size === 0;
     for (const [host, id] of ids) {
@@ -41,6 +42,7 @@ export class KeylimeService implements AttestationService {
       isAnswered ||= id !== undefined;
       const meaning = reply === undefined ? 'left out' : this.#meaningOf(reply, receivedAt);
       if (meaning !== 'left out') answers.set(host, meaning);
+      if (typeof reply === 'object' && liesAhead(reply.record, reply.date ?? receivedAt)) futureVtimes++;
     }
     if (!isAnswered) throw worstOf(failures.values());
     return {
@@ -48,12 +50,20 @@ export class KeylimeService implements AttestationService {
       failures: new Map(Array.from(failures, ([host, error]) => [host, ofHostAlone(error)])),
       unasked: 0,
       otherCase: 0,
-      futureVtimes: 0,
+      futureVtimes,
       zonelessVtimes: 0,
       ...newestOf(answers.values()),
       sentAt: clock.timeOf(sent),
       receivedAt,
     };
+  }
+
+  /** Those of the hosts that have one of these agents. */
+  hostsOf(agents: readonly string[], hosts: readonly string[]): string[] {
+    const wanted = new Set<string | undefined>(agents);
+    return Array.from(this.#idsOf(hosts))
+      .filter(([, id]) => id !== undefined && wanted.has(id))
+      .map(([host]) => host);
   }
 
   #idsOf(hosts: readonly string[]): Map<string, string | undefined> {

@@ -227,6 +227,18 @@ describe('a poll of a Keylime verifier', () => {
     ]);
   });
 
+  test('counts quotes that lie further ahead of the verifier’s clock than clocks may differ', async () => {
+    const { clock, verifier, poll } = setUp();
+    const ahead = (seconds: number) => {
+      const at = Math.floor(clock.now() / 1000) + seconds;
+      return { last_received_quote: at, last_successful_attestation: at };
+    };
+    verifier.record = (id) => (id === 'host-0' ? ahead(3) : id === 'host-1' ? ahead(2) : {});
+    const result = await clock.run(poll(hostsOf(3)));
+    expect(result.futureVtimes).toBe(1);
+    expect(reasonsOf(result)).toEqual({ 'host-0': 'trusted', 'host-1': 'trusted', 'host-2': 'trusted' });
+  });
+
   test('is as old as the record says when it ends, not when the record came', async () => {
     const { clock, verifier, poll } = setUp();
     const at = Math.floor(clock.now() / 1000) - 55;
@@ -306,6 +318,18 @@ describe('where many hosts are asked about', () => {
         : undefined;
     const reasons = reasonsOf(await clock.run(poll(hostsOf(20))));
     expect(reasons).toMatchObject({ 'host-0': 'bad-reply', 'host-1': 'untrusted', 'host-2': 'unknown' });
+  });
+
+  test('those that an aborted poll left behind count for nothing', async () => {
+    const { clock, verifier, poll } = setUp({ fleetSize: 1_000 });
+    verifier.latencyMs = 1_000;
+    const abort = new AbortController();
+    const hosts = hostsOf(180);
+    const aborted = poll(hosts.slice(0, 100), abort.signal);
+    void clock.wait(500).then(() => abort.abort());
+    const later = clock.wait(200).then(() => poll(hosts.slice(100)));
+    await clock.run(Promise.allSettled([aborted, later]));
+    expect(verifier.bulks).toBe(0);
   });
 
   test('nobody reads on for polls that were aborted', async () => {
