@@ -4,6 +4,7 @@ import { SETTINGS } from '../../lambda/config.ts';
 import { quote } from '../../lambda/quote.ts';
 import { type AgentIds, parseAgentIds } from '../../lambda/service/keylime/agent-ids.ts';
 import { faultOf, type Setting } from '../../lambda/setting.ts';
+import { Members } from './members.ts';
 
 /** The context `trust.keylime`, checked. */
 export interface KeylimeSettings {
@@ -33,19 +34,11 @@ const OF_BOTH: readonly (Setting<string> & { readonly context: string })[] = [
  * @param faults gets every fault of it, each by its name in the context
  */
 export function takeKeylime(value: unknown, folder: string, faults: string[]): KeylimeSettings {
-  const unread = new Map<string, unknown>();
-  if (value === undefined || (typeof value === 'object' && value !== null && !Array.isArray(value))) {
-    for (const [name, member] of Object.entries(value ?? {})) unread.set(name, member);
-  } else faults.push(`${NAME} must be an object with the settings of Keylime in it`);
-  const take = (name: string): unknown => {
-    const member = unread.get(name);
-    unread.delete(name);
-    return member;
-  };
+  const members = new Members(NAME, value === undefined ? {} : value, faults);
   const environment: Record<string, string> = {};
   for (const setting of OF_BOTH) {
-    const given = take(setting.context.slice('keylime.'.length));
-    if (given === undefined || given === '') continue;
+    const given = members.take(setting.context.slice('keylime.'.length));
+    if (given === undefined) continue;
     const text = typeof given === 'boolean' ? String(given) : given;
     if (typeof text === 'string' && setting.parse(text) !== undefined) environment[setting.variable] = text;
     else faults.push(faultOf(setting, `trust.${setting.context}`, typeof text === 'string' ? text : ''));
@@ -54,14 +47,14 @@ export function takeKeylime(value: unknown, folder: string, faults: string[]): K
   if (agentIds.kind !== 'uuid5' && SETTINGS.namespace.variable in environment) {
     faults.push(`${NAME}.namespace is of use only where ${NAME}.agentIds is uuid5`);
   }
-  const verifiers = take('verifiers');
+  const verifiers = members.take('verifiers');
   const filterEnvironment: Record<string, string> = {};
   if (verifiers !== undefined) {
     const text = JSON.stringify(verifiers);
     if (SETTINGS.verifiers.parse(text) !== undefined) filterEnvironment[SETTINGS.verifiers.variable] = text;
     else faults.push(faultOf(SETTINGS.verifiers, `${NAME}.verifiers`, text));
   }
-  faults.push(...Array.from(unread.keys(), (name) => `${NAME}.${name} is not a setting`));
+  members.end();
   return { agentIds, environment, filterEnvironment };
 }
 

@@ -109,7 +109,7 @@ describe('the context trust.keylime', () => {
   });
 
   test.each([null, 'name', ['name'], 1, true])('must be an object, not %j', (keylime) => {
-    expect(faultsOf(keylime)).toEqual(['trust.keylime must be an object with the settings of Keylime in it']);
+    expect(faultsOf(keylime)).toEqual(['trust.keylime must be an object']);
   });
 
   test.each([{ service: 'oat' }, { service: undefined }])('is a fault where the service is another, %j', (other) => {
